@@ -1,0 +1,1 @@
+"""Composition: builds the parts and runs them."""

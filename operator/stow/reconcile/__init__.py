@@ -1,0 +1,1 @@
+"""Decisions: (spec, observed, ports) to an Outcome. No kopf, no HTTP."""

@@ -1,0 +1,1 @@
+"""The portable StowStore: what users of every kind of location get, above the drivers' contract."""

@@ -1,0 +1,13 @@
+"""Time as an argument: whoever needs it takes a :data:`Clock`, and only the composition in ``cli`` passes :func:`utc_now`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+"""Gives the present as an aware UTC datetime."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
