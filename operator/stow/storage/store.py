@@ -31,7 +31,7 @@ from stow.storage.body import CheckedBody, ReadStream
 from stow.storage.clock import Clock
 from stow.storage.containers import ContainerMap, not_allowed, visible
 from stow.storage.cursor import CursorSeal
-from stow.storage.driver import Driver, SignRequest
+from stow.storage.driver import Capabilities, Driver, SignRequest
 from stow.storage.metrics import LocationMetrics
 from stow.storage.model import (
     ByteRange,
@@ -124,6 +124,30 @@ class StowStore:
 
     def reference(self, container: str, key: str = "") -> DataReference:
         return DataReference(self._main.scheme, container, key)
+
+    @property
+    def identity(self) -> str:
+        """Which backend this is (see the driver's contract); with a container's name it identifies that container."""
+        return self._main.identity
+
+    @property
+    def scheme(self) -> str:
+        return self._main.scheme
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this location's backend can do, as far as the probe has found out."""
+        return self._main.capabilities
+
+    async def probe(self) -> None:
+        """Ask whether the backend answers and takes the credentials; needs neither list-all nor create rights.
+
+        Raises:
+            CredentialsError, EndpointForbiddenError, BackendError.
+        """
+        with self._metrics.operation("probe"):
+            for driver in {id(d): d for d in (self._main, self.get_location(LocationID.SIGNED_URL))}.values():
+                await driver.probe(self.config.base_container)
 
     # Containers
 
