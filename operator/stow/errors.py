@@ -31,6 +31,7 @@
     │   ├── CredentialsInvalidError       the backend does not know them, or their form is wrong
     │   ├── UnsupportedCredentialTypeError
     │   └── AccessDeniedError             known, but not allowed
+    │       └── SignedURLExpiredError     a genuine signature whose time is over
     ├── EndpointForbiddenError            the address is on the deny list
     └── BackendError                      nothing can be said about presence or absence
         ├── BackendUnreachableError       retryable
@@ -207,6 +208,10 @@ class UnsupportedCredentialTypeError(CredentialsError):
 
 class AccessDeniedError(CredentialsError):
     code = "access_denied"
+
+
+class SignedURLExpiredError(AccessDeniedError):
+    code = "signed_url_expired"
 
 
 class EndpointForbiddenError(StowError):

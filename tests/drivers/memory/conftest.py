@@ -1,0 +1,1 @@
+"""Real: the memory driver and its paging. Fake: the clock. Asserted: what the contract promises, and what only memory has."""
