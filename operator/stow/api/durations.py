@@ -45,8 +45,10 @@ def format_duration(duration: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def duration_field(fields: Fields, key: str, *, default: timedelta, minimum: timedelta) -> timedelta:
-    """The duration in one field. Raises: InvalidSpecError when it is none or below `minimum`."""
+def duration_field(
+    fields: Fields, key: str, *, default: timedelta, minimum: timedelta, maximum: timedelta = MAX_DURATION
+) -> timedelta:
+    """The duration in one field, in [minimum, maximum]. Raises: InvalidSpecError."""
     text = fields.optional_text(key, max_length=MAX_LENGTH)
     if text is None:
         return default
@@ -56,4 +58,6 @@ def duration_field(fields: Fields, key: str, *, default: timedelta, minimum: tim
         raise fields.error(key, str(exc)) from exc
     if duration < minimum:
         raise fields.error(key, f"must be at least {format_duration(minimum)}")
+    if duration > maximum:
+        raise fields.error(key, f"must be at most {format_duration(maximum)}")
     return duration

@@ -23,6 +23,7 @@ SIGNED_METHODS: Final = ("GET", "PUT", "HEAD", "DELETE")
 DEFAULT_PROBE_INTERVAL: Final = timedelta(minutes=5)
 MIN_PROBE_INTERVAL: Final = timedelta(seconds=1)
 """What the schema takes; the operator has a floor of its own, which protects backends."""
+MAX_PROBE_INTERVAL: Final = timedelta(hours=24)
 DEFAULT_SIGNED_TTL: Final = timedelta(minutes=15)
 DEFAULT_MAX_SIGNED_TTL: Final = timedelta(hours=1)
 MIN_SIGNED_TTL: Final = timedelta(seconds=1)
@@ -170,7 +171,11 @@ def location_spec(kind: str, raw: object) -> LocationSpec:
         allowed_namespaces=allowed_namespaces_from_fields(spec.child("allowedNamespaces")),
         loadable_containers=_loadable(spec),
         probe_interval=duration_field(
-            spec, "probeInterval", default=DEFAULT_PROBE_INTERVAL, minimum=MIN_PROBE_INTERVAL
+            spec,
+            "probeInterval",
+            default=DEFAULT_PROBE_INTERVAL,
+            minimum=MIN_PROBE_INTERVAL,
+            maximum=MAX_PROBE_INTERVAL,
         ),
         suspend=spec.flag("suspend"),
     )
@@ -276,9 +281,9 @@ def _signed_url(spec: Fields) -> SignedURLSpec:
     if not set(methods) <= set(SIGNED_METHODS) or len(set(methods)) != len(methods):
         raise signed.error("methods", f"must be different ones of {', '.join(SIGNED_METHODS)}")
     default_ttl = duration_field(signed, "defaultTTL", default=DEFAULT_SIGNED_TTL, minimum=MIN_SIGNED_TTL)
-    max_ttl = duration_field(signed, "maxTTL", default=DEFAULT_MAX_SIGNED_TTL, minimum=MIN_SIGNED_TTL)
-    if max_ttl > LONGEST_SIGNED_TTL:
-        raise signed.error("maxTTL", "must be at most 168h")
+    max_ttl = duration_field(
+        signed, "maxTTL", default=DEFAULT_MAX_SIGNED_TTL, minimum=MIN_SIGNED_TTL, maximum=LONGEST_SIGNED_TTL
+    )
     if default_ttl > max_ttl:
         raise signed.error("defaultTTL", "must not be longer than maxTTL")
     return SignedURLSpec(_url(signed, "endpoint", with_path=True), methods, default_ttl, max_ttl)
