@@ -74,7 +74,7 @@ class ObjectAttributes:
     content_language: str | None = None
     content_disposition: str | None = None
     cache_control: str | None = None
-    metadata: Mapping[str, str] = EMPTY
+    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """User metadata: names ``[a-z0-9-]{1,64}``, values any Unicode without control characters, 2 KiB in all."""
 
 
@@ -271,5 +271,5 @@ class SignedURL:
     url: str = field(repr=False)
     method: Method
     expires_at: datetime
-    required_headers: Mapping[str, str] = field(default=EMPTY, repr=False)
+    required_headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
     """Headers that the client has to send exactly so."""
