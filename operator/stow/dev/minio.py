@@ -1,0 +1,88 @@
+"""A MinIO server on loopback with data in the run folder: real S3 signatures."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stow.dev.processes import Command, Process, ProcessGroup, answers, free_port, start_on_free_port
+
+READY_TIMEOUT_S = 60.0
+REGION = "us-east-1"
+_PASSED_ON = ("PATH", "LANG", "TMPDIR")
+"""Nothing else of the environment: MINIO_* of the user would change what the server does."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinioServer:
+    """A running server. `process` may be stopped; its `ProcessGroup` stops it at the latest."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    data_path: Path
+    process: Process = field(repr=False)
+    region: str = REGION
+
+
+def start_minio(
+    group: ProcessGroup,
+    program: Path,
+    *,
+    access_key: str = "stow-dev",
+    secret_key: str | None = None,
+    name: str = "minio",
+) -> MinioServer:
+    """Start it with an empty store. Without `secret_key` the key is random; several servers of one run need different
+    names.
+
+    Raises:
+        ProcessFailedError: it does not become ready.
+    """
+    secret_key = secret_key or secrets.token_urlsafe(24)
+    home = group.run.folder(name)
+    data = home / "data"
+    data.mkdir()
+
+    def command(port: int) -> Command:
+        return Command(
+            name,
+            [
+                str(program),
+                "server",
+                "--quiet",
+                f"--address=127.0.0.1:{port}",
+                # It opens a console port even with the console off; a fixed default could be taken.
+                f"--console-address=127.0.0.1:{free_port()}",
+                f"--certs-dir={home / 'certs'}",
+                str(data),
+            ],
+            env=_environment(os.environ, home=home, access_key=access_key, secret_key=secret_key),
+            cwd=home,
+        )
+
+    def is_ready(port: int) -> bool:
+        return answers(f"http://127.0.0.1:{port}/minio/health/cluster")
+
+    process, port = start_on_free_port(group, command, is_ready, timeout_s=READY_TIMEOUT_S)
+    return MinioServer(
+        endpoint=f"http://127.0.0.1:{port}",
+        access_key=access_key,
+        secret_key=secret_key,
+        data_path=data,
+        process=process,
+    )
+
+
+def _environment(environ: Mapping[str, str], *, home: Path, access_key: str, secret_key: str) -> dict[str, str]:
+    return {
+        **{name: environ[name] for name in _PASSED_ON if name in environ},
+        "HOME": str(home),
+        "MINIO_ROOT_USER": access_key,
+        "MINIO_ROOT_PASSWORD": secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+    }
