@@ -26,13 +26,17 @@
     │   └── ChecksumMismatchError
     ├── LimitExceededError
     ├── UnsupportedError                  the backend has no such ability; refused before I/O
+    │   └── LocalDisabledError            this process runs without a local root
     ├── CredentialsError
     │   ├── CredentialsMissingError       no Secret, or a key is missing in it
     │   ├── CredentialsInvalidError       the backend does not know them, or their form is wrong
     │   ├── UnsupportedCredentialTypeError
+    │   ├── AmbientCredentialsForbiddenError
     │   └── AccessDeniedError             known, but not allowed
     │       └── SignedURLExpiredError     a genuine signature whose time is over
     ├── EndpointForbiddenError            the address is on the deny list
+    ├── ControlPlaneError                 the Kubernetes API server refused or did not answer; retryable
+    │   └── ReviewUnavailableError        nothing can be said about who somebody is or what they may do: refuse
     └── BackendError                      nothing can be said about presence or absence
         ├── BackendUnreachableError       retryable
         ├── BackendTimeoutError           retryable
@@ -190,6 +194,10 @@ class UnsupportedError(StowError):
     code = "unsupported"
 
 
+class LocalDisabledError(UnsupportedError):
+    code = "local_disabled"
+
+
 class CredentialsError(StowError):
     code = "credentials"
 
@@ -206,6 +214,10 @@ class UnsupportedCredentialTypeError(CredentialsError):
     code = "unsupported_credential_type"
 
 
+class AmbientCredentialsForbiddenError(CredentialsError):
+    code = "ambient_credentials_forbidden"
+
+
 class AccessDeniedError(CredentialsError):
     code = "access_denied"
 
@@ -216,6 +228,17 @@ class SignedURLExpiredError(AccessDeniedError):
 
 class EndpointForbiddenError(StowError):
     code = "endpoint_forbidden"
+
+
+class ControlPlaneError(StowError):
+    """``status`` is the API server's, None where it did not answer. Never says that an object is absent."""
+
+    code = "control_plane"
+    retryable = True
+
+
+class ReviewUnavailableError(ControlPlaneError):
+    code = "auth_unavailable"
 
 
 class BackendError(StowError):
