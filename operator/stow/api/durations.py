@@ -1,7 +1,7 @@
 """Durations as Kubernetes users write them: `15m`, `1h30m`, `500ms`.
 
-Whole numbers with the units h, m, s and ms, added up; no sign, no fraction. Every accepted text is also a Go duration,
-so that CEL's `duration()` in the schema and this module never disagree.
+One to four whole numbers with the units h, m, s and ms, added up; no sign, no fraction. Every accepted text is also a Go
+duration below its limit of 292 years, so that CEL's `duration()` in the schema and this module never disagree.
 """
 
 import re
@@ -10,11 +10,11 @@ from typing import Final
 
 from stow.api.fields import Fields
 
-PATTERN: Final = r"([0-9]{1,9}(h|ms|m|s))+"
+PATTERN: Final = r"([0-9]{1,5}h|[0-9]{1,7}m|[0-9]{1,9}s|[0-9]{1,9}ms){1,4}"
 MAX_LENGTH: Final = 32
 
 MAX_DURATION: Final = timedelta(hours=87_600)
-"""Ten years: far above every sensible setting, far below what Go's int64 nanoseconds (292 years) hold."""
+"""Ten years: far above every sensible setting."""
 
 _WHOLE: Final = re.compile(PATTERN, re.ASCII)
 _PART: Final = re.compile(r"([0-9]+)(h|ms|m|s)", re.ASCII)

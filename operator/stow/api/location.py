@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from stow.api.durations import duration_field
 from stow.api.fields import Fields, invalid_spec
 from stow.api.meta import CLUSTER_STOW_LOCATION, LOCATION_KINDS
-from stow.api.names import DNS_SUBDOMAIN, NAMESPACE_TOKEN, is_container_name, is_name_pattern
+from stow.api.names import DNS_LABEL, DNS_SUBDOMAIN, NAMESPACE_TOKEN, is_container_name, is_name_pattern
 from stow.api.namespaces import AllowedNamespaces, allowed_namespaces_from_fields
 
 ADDRESSING_STYLES: Final = ("Auto", "Path", "Virtual")
@@ -278,7 +278,8 @@ def _dynamic_containers(spec: Fields, *, is_cluster: bool) -> DynamicContainersS
 def _signed_url(spec: Fields) -> SignedURLSpec:
     signed = spec.child("signedURL")
     methods = signed.texts("methods", max_items=len(SIGNED_METHODS)) or ("GET",)
-    if not set(methods) <= set(SIGNED_METHODS) or len(set(methods)) != len(methods):
+    is_given_empty = signed.has("methods") and not signed.items("methods", max_items=len(SIGNED_METHODS))
+    if is_given_empty or not set(methods) <= set(SIGNED_METHODS) or len(set(methods)) != len(methods):
         raise signed.error("methods", f"must be different ones of {', '.join(SIGNED_METHODS)}")
     default_ttl = duration_field(signed, "defaultTTL", default=DEFAULT_SIGNED_TTL, minimum=MIN_SIGNED_TTL)
     max_ttl = duration_field(
@@ -300,5 +301,6 @@ def _limits(spec: Fields) -> LimitsSpec:
 def _loadable(spec: Fields) -> frozenset[LoadableContainer]:
     entries = spec.children("loadableContainers", max_items=_MAX_LOADABLE)
     return frozenset(
-        LoadableContainer(each.text("namespace", max_length=63), _container_name(each, "name")) for each in entries
+        LoadableContainer(each.text("namespace", max_length=63, pattern=DNS_LABEL), _container_name(each, "name"))
+        for each in entries
     )

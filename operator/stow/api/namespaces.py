@@ -1,8 +1,8 @@
 """Which namespaces a ClusterStowLocation lets in: by name, or by a label selector as Kubernetes writes it.
 
-Fails closed: an absent or empty `allowedNamespaces`, an empty selector, and a selector that cannot be understood let nobody
-in. (In other places of Kubernetes an empty selector means everybody; here a slip would open the location, so everybody
-must be spelled out, for instance with `{key: kubernetes.io/metadata.name, operator: Exists}`.)
+Fails closed: an absent or empty `allowedNamespaces` lets nobody in, and an empty selector is refused. (In other places of
+Kubernetes an empty selector means everybody; here a slip would open the location, so everybody must be spelled out, for
+instance with `{key: kubernetes.io/metadata.name, operator: Exists}`.)
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stow.api.fields import Fields
+from stow.api.names import DNS_LABEL
 
 OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 _MAX_NAMES: Final = 512
@@ -53,6 +54,8 @@ class AllowedNamespaces:
 def allowed_namespaces_from_fields(fields: Fields) -> AllowedNamespaces:
     """Reads `allowedNamespaces`. Raises: InvalidSpecError."""
     names = frozenset(fields.texts("names", max_items=_MAX_NAMES, max_length=63))
+    if not all(DNS_LABEL.fullmatch(name) for name in names):
+        raise fields.error("names", "must be names of namespaces")
     if not fields.has("selector"):
         return AllowedNamespaces(names=names)
     selector = fields.child("selector")
@@ -61,6 +64,8 @@ def allowed_namespaces_from_fields(fields: Fields) -> AllowedNamespaces:
         raise selector.error("matchLabels", f"must have at most {_MAX_TERMS} entries")
     terms = [Requirement(str(key), "In", (_label_value(labels, key),)) for key in labels.values]
     terms += [_requirement(entry) for entry in selector.children("matchExpressions", max_items=_MAX_TERMS)]
+    if not terms:
+        raise fields.error("selector", "must not be empty; for every namespace use kubernetes.io/metadata.name Exists")
     return AllowedNamespaces(names=names, requirements=tuple(terms))
 
 
