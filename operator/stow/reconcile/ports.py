@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from stow.errors import StowError
 from stow.reconcile.objects import ObjectRef, Snapshot
+from stow.reconcile.outcome import Result
 from stow.storage.store import StowStore
 
 
@@ -27,6 +29,10 @@ class Objects(Protocol):
     def list(self, kind: str) -> Collection[Snapshot]: ...
     def namespaces(self) -> Mapping[str, Mapping[str, str]]:
         """Labels by namespace name; terminating ones included."""
+        ...
+
+    def containers_of(self, location: ObjectRef) -> Collection[Snapshot]:
+        """The StowContainers that refer to a location, whether it exists or not."""
         ...
 
 
@@ -49,16 +55,54 @@ class Secrets(Protocol):
 
 
 class Writer(Protocol):
-    """All writes to custom resources. Each returns the snapshot after it, so that the next is not stale."""
+    """All writes to custom resources. Each returns the snapshot after it, so that the next is not stale.
+
+    A write is made on the version of the snapshot. Raises ControlPlaneError, with status 409 where the object has changed since, with
+    404 where it is gone.
+    """
 
     async def publish_status(self, snapshot: Snapshot, status: Mapping[str, Any]) -> Snapshot:
         """Make ``status`` the whole status; writes nothing when it is already equal."""
         ...
 
     async def add_finalizer(self, snapshot: Snapshot) -> Snapshot: ...
-    async def remove_finalizer(self, snapshot: Snapshot) -> None:
-        """Gone already is success."""
+    async def remove_finalizer(self, snapshot: Snapshot) -> Snapshot | None:
+        """None: the object is gone with it, or was gone already, which is success."""
         ...
+
+
+class Publisher(Protocol):
+    """Turns a result into status, between the steps of a reconcile: an intent has to be in status before the create call goes out."""
+
+    async def publish(self, snapshot: Snapshot, result: Result) -> Snapshot: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicLoad:
+    """A container that some gateway replica loaded on demand."""
+
+    name: str
+    loaded_at: datetime
+
+
+class DynamicLoads(Protocol):
+    """What the gateways report about dynamic containers, from memory."""
+
+    def of(self, location: ObjectRef) -> Collection[DynamicLoad]: ...
+
+
+class Wakes(Protocol):
+    """Something that notices what no watch shows (a changed Secret, a gateway's report) and names the object that it concerns."""
+
+    def subscribe(self, listener: Callable[[ObjectRef], None]) -> Callable[[], None]:
+        """Hear of it from now on, in the event loop of the caller; call the result to end it."""
+        ...
+
+
+class Audit(Protocol):
+    """The operator's audit trail: one line for each decision about somebody's data."""
+
+    def record(self, action: str, snapshot: Snapshot, *, detail: str) -> None: ...
 
 
 class Events(Protocol):
