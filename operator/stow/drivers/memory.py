@@ -1,8 +1,9 @@
 """The memory driver: a real backend within one process, and the reference of the conformance suite.
 
-It keeps every promise of the contract to the letter: all keys are distinct, every condition is atomic (nothing is awaited between
-a check and its change), a stream stays on the version that it opened, a body that raises changes nothing. It refuses nothing but what
-does not exist. What it holds is gone with the :class:`MemoryBackend`; several drivers may share one.
+It keeps every promise of the contract to the letter: all keys are distinct, every condition is atomic (nothing is
+awaited between a check and its change), a stream stays on the version that it opened, a body that raises changes
+nothing. It refuses nothing but what does not exist. What it holds is gone with the :class:`MemoryBackend`; several
+drivers may share one.
 """
 
 from __future__ import annotations

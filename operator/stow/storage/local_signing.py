@@ -1,12 +1,14 @@
-"""Signed URLs of locations that have no signing of their own: an HMAC that the gateway checks. Pure: no I/O, no global key.
+"""Signed URLs of locations that have no signing of their own: an HMAC that the gateway checks. Pure: no I/O, no
+global key.
 
-A URL is ``<base>/v1/signed/<route>/object?key=..&method=..&exp=..&kid=..[&max=..][&md5=..][&ctype=..]&sig=..``. The key always travels as
-a query value, because clients and ingresses fold ``..`` and ``//`` in paths. The signature binds the method exactly (a GET URL serves no
-HEAD), the route as it stands on the wire, the container's UID (a container made anew under the same name does not inherit URLs), the
-exact key, the expiry, the largest body and the headers that were signed.
+A URL is ``<base>/v1/signed/<route>/object?key=..&method=..&exp=..&kid=..[&max=..][&md5=..][&ctype=..]&sig=..``. The
+key always travels as a query value, because clients and ingresses fold ``..`` and ``//`` in paths. The signature
+binds the method exactly (a GET URL serves no HEAD), the route as it stands on the wire, the container's UID (a
+container made anew under the same name does not inherit URLs), the exact key, the expiry, the largest body and the
+headers that were signed.
 
-Refuses: unknown, doubled or malformed parameters, bad escapes, anything altered - all with one and the same answer, which tells a forger
-nothing. Only who holds a genuine signature hears that it is expired.
+Refuses: unknown, doubled or malformed parameters, bad escapes, anything altered - all with one and the same answer,
+which tells a forger nothing. Only who holds a genuine signature hears that it is expired.
 """
 
 from __future__ import annotations

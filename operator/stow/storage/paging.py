@@ -1,8 +1,8 @@
 """One page of a listing, cut from keys in any order. Pure; for backends whose listing is ours (memory, local).
 
 The order is that of the keys' UTF-8 bytes, which is the order of their code points, so that ``str`` compares rightly.
-Invariant: memory stays within a few pages, however many keys go by; a page is a function of the keys that exist and of the
-last entry of the page before, so objects that come and go in between neither repeat nor hide others.
+Invariant: memory stays within a few pages, however many keys go by; a page is a function of the keys that exist and
+of the last entry of the page before, so objects that come and go in between neither repeat nor hide others.
 """
 
 from __future__ import annotations
