@@ -21,6 +21,8 @@ from stow.errors import ControlPlaneError
 
 REQUEST_TIMEOUT_S: Final = 10.0
 """A healthy API server answers in milliseconds; one that is overloaded queues a request for seconds."""
+_CONTENT_TYPES: Final = {"PATCH": "application/merge-patch+json"}
+"""Custom resources take no strategic merge patch; a JSON merge patch (RFC 7386) serves all kinds."""
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 GONE: Final = 410
@@ -100,7 +102,7 @@ async def _send(
         method,
         path,
         query_params=list(query),
-        header_params={"Accept": "application/json", "Content-Type": "application/json"},
+        header_params={"Accept": "application/json", "Content-Type": _CONTENT_TYPES.get(method, "application/json")},
         body=body,
         auth_settings=["BearerToken"],
     )

@@ -34,10 +34,10 @@ class Snapshot:
     created_at: datetime
     deleting_since: datetime | None = None
     finalizers: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default=_NOTHING)
-    annotations: Mapping[str, str] = field(default=_NOTHING)
-    spec: Mapping[str, Any] = field(default=_NOTHING)
-    status: Mapping[str, Any] = field(default=_NOTHING)
+    labels: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    spec: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    status: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any], *, kind: str | None = None) -> Self:

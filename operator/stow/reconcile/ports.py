@@ -124,7 +124,7 @@ class Stores(Protocol):
 
     async def open(self, location: Snapshot) -> OpenedStore:
         """Raises:
-        StowError: there is no store and none can be built; says why (InvalidSpecError, CredentialsError, EndpointForbiddenError, BackendError).
+        StowError: there is no store and none can be built; says why.
         """
         ...
 
