@@ -1,14 +1,15 @@
 """Finds the programs that a local cluster is made of, or makes them.
 
-The look-up order for each program: `KUBEBUILDER_ASSETS` (for those that belong there), the project's cache, the
-published envtest archive (for those that it holds), a build from pinned sources into the cache. A step that cannot
-help hands over to the next one; where none helps, the error says what was tried and what the user can do. What is to
-be found stands in one table, `TOOLS`.
+The look-up order for each program: `KUBEBUILDER_ASSETS` (for those that belong there), PATH (kubectl alone), the
+project's cache, the published envtest archive (for those that it holds), a build from pinned sources into the cache.
+A step that cannot help hands over to the next one; where none helps, the error says what was tried and what the user
+can do. What is to be found stands in one table, `TOOLS`.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,15 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`kubebuilder`: belongs in KUBEBUILDER_ASSETS. `envtest`: is in the published archive."""
+    """`kubebuilder`: belongs in KUBEBUILDER_ASSETS. `envtest`: is in the published archive. `on_path`: any version on
+    PATH will do."""
 
     name: str
     version: str
     recipe: Recipe
     kubebuilder: bool = False
     envtest: bool = False
+    on_path: bool = False
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -74,6 +77,14 @@ TOOLS: Mapping[str, Tool] = {
             GoBuild("controlplane", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_LDFLAGS),
             kubebuilder=True,
         ),
+        Tool(
+            "kubectl",
+            versions.KUBERNETES,
+            GoBuild("controlplane", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES_LDFLAGS),
+            kubebuilder=True,
+            envtest=True,
+            on_path=True,
+        ),
         Tool("minio", versions.MINIO, GoBuild("minio", "github.com/minio/minio")),
     )
 }
@@ -93,6 +104,7 @@ class Assets:
         self._workshop = workshop
         self._tools = tools
         self._download = download
+        self._download_failed = False
 
     def find(self, name: str) -> Path:
         """The path of an executable file; makes it where nobody has it, which may take minutes.
@@ -102,7 +114,7 @@ class Assets:
             ToolUnavailableError: no step supplies it.
         """
         tool = self._tools[name]
-        found = self._given(tool) or self._cached(tool)
+        found = self._given(tool) or self._on_path(tool) or self._cached(tool)
         if found is not None:
             return found
         with self._workshop.cache.lock():
@@ -122,6 +134,10 @@ class Assets:
             )
         return _executable(Path(folder) / tool.name)
 
+    def _on_path(self, tool: Tool) -> Path | None:
+        found = shutil.which(tool.name, path=self._workshop.environ.get("PATH", "")) if tool.on_path else None
+        return None if found is None else Path(found)
+
     def _cached(self, tool: Tool) -> Path | None:
         cache = self._workshop.cache
         found = _executable(cache.folder(tool.name, tool.version) / tool.name)
@@ -130,9 +146,10 @@ class Assets:
         return found
 
     def _downloaded(self, tool: Tool) -> Path | None:
-        if not tool.envtest:
+        if not tool.envtest or self._download_failed:
             return None
         folder = self._download(self._workshop.cache, self._workshop.progress)
+        self._download_failed = folder is None  # said once, not for each program
         return None if folder is None else _executable(folder / tool.name)
 
     def _made(self, tool: Tool) -> Path:

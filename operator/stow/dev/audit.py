@@ -6,13 +6,14 @@ Only requests that change something are recorded, with their metadata and never 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 WRITE_VERBS = ("create", "update", "patch", "delete", "deletecollection")
+FIRST_ERROR_STATUS = 400
 _POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -34,3 +35,27 @@ def read_events(path: Path) -> list[Mapping[str, Any]]:
         return []
     *whole, _ = path.read_bytes().split(b"\n")
     return [json.loads(line) for line in whole if line]
+
+
+def writes_to(
+    events: Iterable[Mapping[str, Any]],
+    resource: str,
+    *,
+    namespace: str | None = None,
+    name: str | None = None,
+    user: str | None = None,
+) -> list[Mapping[str, Any]]:
+    """Those that were accepted and changed objects of a resource (`stowcontainers`), subresources included; `None`
+    matches all.
+
+    A create with a generated name has no name in its event.
+    """
+    return [
+        event
+        for event in events
+        if (reference := event.get("objectRef", {})).get("resource") == resource
+        and event["responseStatus"]["code"] < FIRST_ERROR_STATUS
+        and (namespace is None or reference.get("namespace") == namespace)
+        and (name is None or reference.get("name") == name)
+        and (user is None or event["user"]["username"] == user)
+    ]

@@ -8,6 +8,10 @@ machine reads what it holds. Data lives as long as the run folder.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
+import secrets
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +20,13 @@ from typing import Any
 
 from stow.dev import audit, certificates
 from stow.dev.kubeconfig import write_kubeconfig
-from stow.dev.processes import Command, Process, ProcessGroup, answers, start_on_free_port
+from stow.dev.processes import Command, Process, ProcessGroup, answers, free_port, start_on_free_port
 from stow.dev.runfolder import RunFolder
 
 READY_TIMEOUT_S = 90.0
 """Two busy cores that compile something else take many times the usual two seconds."""
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+AUDIT_TIMEOUT_S = 15.0
 SERVICE_RANGE = "10.96.0.0/16"
 ETCD_SOCKET = "etcd.sock"
 PEER_SOCKET = "peer.sock"
@@ -36,6 +41,7 @@ class ControlPlane:
         self._programs = programs
         self._group = ProcessGroup(run)
         self._port = 0
+        self._server: Process
         pki = run.folder("pki")
         authority = certificates.Authority(pki, now=certificates.now())
         self.ca_path = authority.path
@@ -93,9 +99,43 @@ class ControlPlane:
         return self._group.ended()
 
     def audit_events(self) -> list[Mapping[str, Any]]:
-        """Every write so far (see `audit`); needs `audited=True`. The event of a request may follow its answer by
-        some milliseconds."""
-        return audit.read_events(self.audit_path)
+        """Every write that was answered before this call (see `audit`), in order; needs `audited=True` and a running
+        API server.
+
+        The event of a request follows its answer by some milliseconds. So this makes a request of its own, which
+        changes nothing, and waits for the event of that one.
+
+        Raises:
+            ProcessFailedError: the event does not come.
+        """
+        marker = f"stow-dev-audit/{secrets.token_hex(8)}"
+        self._mark(marker)
+        seen: list[Mapping[str, Any]] = []
+
+        def has_marker() -> bool:
+            seen[:] = audit.read_events(self.audit_path)
+            return any(event.get("userAgent") == marker for event in seen)
+
+        self._server.wait_ready(has_marker, timeout_s=AUDIT_TIMEOUT_S)
+        return [event for event in seen if not event.get("userAgent", "").startswith("stow-dev-audit/")]
+
+    def _mark(self, user_agent: str) -> None:
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"nonResourceAttributes": {"path": "/"}},
+        }
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self._port, timeout=AUDIT_TIMEOUT_S, context=self._client_context()
+        )
+        with contextlib.closing(connection):
+            connection.request(
+                "POST",
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                body=json.dumps(body),
+                headers={"Content-Type": "application/json", "User-Agent": user_agent},
+            )
+            connection.getresponse().read()
 
     def _start_etcd(self) -> None:
         # Sockets are named relative to the working directory: a path of the whole run folder may exceed the 108 bytes of a socket's name.
@@ -125,11 +165,15 @@ class ControlPlane:
         def is_ready(port: int) -> bool:
             return answers(f"https://127.0.0.1:{port}/readyz", context=context)
 
-        if self._port:  # a restart keeps its address
-            process = self._group.start(self._api_server(self._port))
-            process.wait_ready(lambda: is_ready(self._port), timeout_s=READY_TIMEOUT_S)
-        else:
-            _, self._port = start_on_free_port(self._group, self._api_server, is_ready, timeout_s=READY_TIMEOUT_S)
+        address = self._port  # a restart keeps it, so that clients find it again
+        self._server, self._port = start_on_free_port(
+            self._group,
+            self._api_server,
+            is_ready,
+            timeout_s=READY_TIMEOUT_S,
+            pick=(lambda: address) if address else free_port,
+        )
+        if not address:
             write_kubeconfig(self.kubeconfig_path, server_url=self.server_url, ca_path=self.ca_path, client=self.admin)
 
     def _api_server(self, port: int) -> Command:

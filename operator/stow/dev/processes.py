@@ -201,6 +201,7 @@ def start_on_free_port(
     *,
     timeout_s: float,
     attempts: int = 5,
+    pick: Callable[[], int] = free_port,
 ) -> tuple[Process, int]:
     """Start a server on a free port; where another process took the port in between, try again on another one.
 
@@ -208,7 +209,7 @@ def start_on_free_port(
         ProcessFailedError: it ended for another reason, is not ready in time, or every port was taken.
     """
     for attempt in range(1, attempts + 1):
-        port = free_port()
+        port = pick()
         process = group.start(command(port))
         try:
             process.wait_ready(lambda port=port: is_ready(port), timeout_s=timeout_s)  # type: ignore[misc]

@@ -1,0 +1,103 @@
+"""However the owner ends, its processes end and its folder goes.
+
+The owner is a Python process of its own, so that real signals hit it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dev.pids import descendants, gone, open_pid
+from stow.dev.assets import Assets
+
+TIMEOUT_S = 60.0
+PLAIN_OWNER = """
+import signal, sys
+from stow.dev.processes import Command, ProcessGroup
+from stow.dev.runfolder import RunFolder
+with RunFolder() as run, ProcessGroup(run) as group:
+    for name in "ab":
+        group.start(Command(name, [sys.executable, "-c", "import signal; signal.pause()"]))
+    print(run.path, flush=True)
+    signal.pause()
+"""
+CLUSTER_OWNER = """
+from stow.dev.session import run_control_plane
+run_control_plane(crds=False)
+"""
+
+
+@contextmanager
+def owner(code: str, temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=_environment(temporary),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _environment(temporary: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_an_owner_without_any_signal_handling_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    with owner(PLAIN_OWNER, tmp_path) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        below = [open_pid(pid) for pid in descendants(process.pid)]
+
+        process.send_signal(number)
+        process.wait(TIMEOUT_S)
+
+        assert len(below) == 4  # two supervisors and their commands
+        assert all(gone(pid, timeout_s=TIMEOUT_S) for pid in below)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_development_cluster_leaves_nothing(assets: Assets, tmp_path: Path, number: signal.Signals) -> None:
+    with owner(CLUSTER_OWNER, tmp_path) as process:
+        assert process.stdout is not None
+        command, _, kubeconfig = process.stdout.readline().strip().partition("=")
+        assert command == "export KUBECONFIG"
+        assert Path(kubeconfig).is_file()
+        below = [open_pid(pid) for pid in descendants(process.pid)]
+
+        process.send_signal(number)
+        code = process.wait(TIMEOUT_S)
+
+        assert len(below) == 6  # three supervisors and their commands
+        assert all(gone(pid, timeout_s=TIMEOUT_S) for pid in below)
+        assert list(tmp_path.iterdir()) == []
+        assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+
+
+def test_an_impatient_second_ctrl_c_does_not_cut_the_clean_up(assets: Assets, tmp_path: Path) -> None:
+    with owner(CLUSTER_OWNER, tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        below = [open_pid(pid) for pid in descendants(process.pid)]
+
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+
+        assert process.wait(TIMEOUT_S) == 0
+        assert all(gone(pid, timeout_s=TIMEOUT_S) for pid in below)
+        assert list(tmp_path.iterdir()) == []
