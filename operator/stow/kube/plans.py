@@ -1,0 +1,206 @@
+"""What a location's spec and Secret ask for: which driver, with which credentials, under which rules. Pure.
+
+A plan is complete and already allowed: what the schema cannot refuse - credentials of another kind, what belongs to the platform, a
+process without a local root - is refused here, before anything is built or connected. Two equal plans give the same client, so a
+change of spec or Secret that leaves the plan as it is costs no reconnection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Final, Protocol
+from urllib.parse import quote
+
+from stow.api.backend import AmbientCredentials, AnonymousCredentials, LocalSpec, S3Spec, SecretCredentials
+from stow.api.credentials import CredentialsProblem, S3AccessKey, s3_access_key
+from stow.api.location import LocationSpec
+from stow.api.names import NameVerdict, judge_name
+from stow.api.reasons import Reason
+from stow.drivers.local.roots import CLUSTER_TENANT, resolve_root
+from stow.errors import (
+    AmbientCredentialsForbiddenError,
+    CredentialsInvalidError,
+    CredentialsMissingError,
+    LocalDisabledError,
+    UnsupportedCredentialTypeError,
+)
+from stow.reconcile.objects import ObjectRef, Snapshot
+from stow.reconcile.ports import Objects, SecretData
+from stow.storage.model import ContainerEntry, Method, Origin, Scope
+from stow.storage.store import StoreConfig
+
+SecretRef = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What the process was told about locations. ``namespace`` is its own: cluster locations have their Secrets there."""
+
+    namespace: str
+    local_root: Path | None = None
+    public_url: str | None = None
+    """Base of signed URLs of local locations that name none."""
+    ambient_for_cluster: bool = True
+    ambient_for_namespaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class S3Plan:
+    """An S3 client."""
+
+    member: ClassVar[str] = "s3"
+    spec: S3Spec
+    credentials: S3AccessKey | AmbientCredentials | AnonymousCredentials = field(repr=False)
+    presign_endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlan:
+    """A folder: ``root`` lies below ``base``. Without ``public_url`` nothing is signed."""
+
+    member: ClassVar[str] = "local"
+    location: ObjectRef
+    root: Path
+    base: Path
+    public_url: str | None = None
+
+
+DriverPlan = S3Plan | LocalPlan
+
+
+def secret_ref(location: Snapshot, spec: LocationSpec, settings: PlanSettings) -> SecretRef | None:
+    """The Secret that holds the location's credentials: its own namespace's, or the process's for a cluster location."""
+    if not isinstance(spec.credentials, SecretCredentials):
+        return None
+    return location.ref.namespace or settings.namespace, spec.credentials.secret_name
+
+
+def driver_plan(
+    location: Snapshot, spec: LocationSpec, secret: SecretData | None, *, settings: PlanSettings
+) -> DriverPlan:
+    """``secret`` is that of :func:`secret_ref`, None where it is absent or none is asked for.
+
+    Raises:
+        LocalDisabledError, AmbientCredentialsForbiddenError, CredentialsMissingError, CredentialsInvalidError,
+        UnsupportedCredentialTypeError, InvalidSpecError.
+    """
+    if isinstance(spec.backend, LocalSpec):
+        return _local_plan(location, spec.backend, spec.signed_url.endpoint, settings)
+    return S3Plan(spec.backend, _credentials(location, spec, secret, settings), spec.signed_url.endpoint)
+
+
+def _local_plan(location: Snapshot, local: LocalSpec, endpoint: str | None, settings: PlanSettings) -> LocalPlan:
+    if settings.local_root is None:
+        raise LocalDisabledError(
+            "Local locations are switched off: this process runs without --local-root. Use another kind of location, "
+            "or ask the platform team to set a local root."
+        )
+    tenant = CLUSTER_TENANT if location.ref.namespace is None else location.ref.namespace
+    root = resolve_root(settings.local_root, tenant, local.path)
+    return LocalPlan(location.ref, root, settings.local_root, endpoint or settings.public_url)
+
+
+def _credentials(
+    location: Snapshot, spec: LocationSpec, secret: SecretData | None, settings: PlanSettings
+) -> S3AccessKey | AmbientCredentials | AnonymousCredentials:
+    match spec.credentials:
+        case SecretCredentials(secret_name=name):
+            return _access_key(location, name, secret)
+        case AmbientCredentials() as ambient:
+            if not (settings.ambient_for_cluster if spec.is_cluster else settings.ambient_for_namespaced):
+                raise AmbientCredentialsForbiddenError(
+                    f"A {location.ref.kind} may not use the operator's own credentials here: set "
+                    "spec.credentials.secretRef, or ask the platform team to allow ambient credentials."
+                )
+            return ambient
+        case _:
+            return AnonymousCredentials()
+
+
+def _access_key(location: Snapshot, name: str, secret: SecretData | None) -> S3AccessKey:
+    if secret is None:
+        # Errors of a cluster location may reach people who must not learn what is in the operator's namespace.
+        which = f"The Secret {name}" if location.ref.namespace else "The Secret of spec.credentials.secretRef"
+        where = "the location's namespace" if location.ref.namespace else "the operator's namespace"
+        raise CredentialsMissingError(f"{which} does not exist in {where}; create it.")
+    found = s3_access_key(secret.data)
+    if not isinstance(found, CredentialsProblem):
+        return found
+    message = f"The credentials of spec.credentials.secretRef cannot be used: {found.message}."
+    if found.reason is Reason.UNSUPPORTED_CREDENTIAL_TYPE:
+        raise UnsupportedCredentialTypeError(message)
+    raise CredentialsInvalidError(message)
+
+
+class KnownContainers(Objects, Protocol):
+    """What is known of the cluster, with the StowContainers of a location by name."""
+
+    def declared(self, location: ObjectRef, container_name: str) -> Collection[Snapshot]: ...
+
+
+def store_config(
+    location: Snapshot, spec: LocationSpec, objects: KnownContainers, *, settings: PlanSettings
+) -> StoreConfig:
+    """The rules of the location's store. They hold at once, also for a client that stays."""
+    signs = not isinstance(spec.backend, LocalSpec) or bool(spec.signed_url.endpoint or settings.public_url)
+    return StoreConfig(
+        uid=location.uid,
+        base_container=spec.base_container.name if spec.base_container else None,
+        dynamic_allowed=_dynamic_rule(location.ref, spec, objects),
+        sign_methods=frozenset(Method(each) for each in spec.signed_url.methods) if signs else frozenset(),
+        default_ttl=spec.signed_url.default_ttl,
+        max_ttl=spec.signed_url.max_ttl,
+        max_read_bytes=spec.limits.max_read_bytes,
+        max_write_bytes=spec.limits.max_write_bytes,
+    )
+
+
+def _dynamic_rule(
+    location: ObjectRef, spec: LocationSpec, objects: KnownContainers
+) -> Callable[[str, Scope | None], bool]:
+    dynamic = spec.dynamic_containers
+
+    def allowed(name: str, scope: Scope | None) -> bool:
+        """Asked anew each time: namespaces come and go, and a StowContainer's container is never served through its location."""
+        if not dynamic.enabled or scope is None or objects.declared(location, name):
+            return False
+        namespaces = objects.namespaces()
+        labels = namespaces.get(scope.namespace)
+        if location.namespace is not None:
+            if scope.namespace != location.namespace:
+                return False
+        elif labels is None or not spec.allowed_namespaces.allows(scope.namespace, labels):
+            return False
+        verdict = judge_name(dynamic.name_pattern, name, scope.namespace, namespaces=namespaces)
+        return verdict is NameVerdict.ALLOWED
+
+    return allowed
+
+
+def metrics_label(location: ObjectRef) -> str:
+    """``namespace/name``, or ``name`` for a cluster location."""
+    return f"{location.namespace}/{location.name}" if location.namespace else location.name
+
+
+def route_of(location: ObjectRef) -> Callable[[ContainerEntry], str]:
+    """How the gateway addresses a container of this location: what a local signature is bound to."""
+
+    def route(entry: ContainerEntry) -> str:
+        if entry.origin is Origin.DECLARED and entry.namespace and entry.resource:
+            return f"namespaces/{_segment(entry.namespace)}/containers/{_segment(entry.resource)}"
+        container = f"containers/{_segment(entry.name)}"
+        if location.namespace is None:
+            return f"clusterlocations/{_segment(location.name)}/{container}"
+        return f"namespaces/{_segment(location.namespace)}/locations/{_segment(location.name)}/{container}"
+
+    return route
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe=_UNRESERVED)
+
+
+_UNRESERVED: Final = "-._~"

@@ -1,0 +1,358 @@
+"""One store a location: built from its spec and Secret, probed, then swapped in; the one before stays open while it may be in use.
+
+What fails to build leaves the last good store in its place, and the failure is told beside it; the rules of the new spec (signed methods,
+limits, which containers load on demand) hold for the old client at once, so that a broken change never keeps an old permission. One build
+at a time for a location, whoever asks; a failed one is tried again after a pause. Errors hold no secret and nothing that a backend said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from stow.api.location import LocationSpec, location_spec
+from stow.drivers.s3.endpoint import AddressingStyle, Endpoint
+from stow.errors import BackendFailedError, BackendTimeoutError, BackendUnreachableError, StowError
+from stow.kube.plans import (
+    DriverPlan,
+    KnownContainers,
+    PlanSettings,
+    S3Plan,
+    driver_plan,
+    metrics_label,
+    secret_ref,
+    store_config,
+)
+from stow.reconcile.objects import ObjectRef, Snapshot
+from stow.reconcile.ports import OpenedStore, Secrets
+from stow.storage.clock import Clock
+from stow.storage.driver import Driver
+from stow.storage.egress import EgressPolicy, Resolve, system_resolve
+from stow.storage.metrics import StoreMetrics
+from stow.storage.model import Origin
+from stow.storage.store import StoreConfig, StowStore
+
+Factory = Callable[[DriverPlan], Driver]
+"""Builds a driver without I/O."""
+
+MAX_RETIRED: Final = 64
+"""Stores that wait for their last users; beyond it the oldest is closed early. Each may hold some connections."""
+FIRST_PAUSE: Final = timedelta(seconds=2)
+LONGEST_PAUSE: Final = timedelta(seconds=30)
+_SWEEP_INTERVAL_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How stores are built and kept."""
+
+    build_timeout_s: float = 30.0
+    """For name resolution and probe together."""
+    close_timeout_s: float = 10.0
+    retire_after: timedelta = timedelta(minutes=15)
+    """How long a replaced store stays open for what began on it: hours of download over a link of 1 Gbit/s end sooner."""
+    wait_for_rebuild: bool = True
+    """Whether a caller waits for a new store while a good one is there: a reconciler does, a request does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """What the newest readable generation says."""
+
+    generation: int
+    spec: LocationSpec
+    config: StoreConfig
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    plan: DriverPlan
+    config: StoreConfig
+    version: tuple[int, str, str]
+    """Generation, and UID and resource version of the Secret."""
+
+    def same_client(self, other: _Wanted) -> bool:
+        return (self.plan, self.config.base_container) == (other.plan, other.config.base_container)
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    store: StowStore
+    built_for: _Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: StowError
+    built_for: _Wanted
+    until: datetime
+    pause: timedelta
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One location, by UID: a namesake that comes after it begins anew."""
+
+    ref: ObjectRef
+    uid: str
+    spec: _Spec | None = None
+    wanted: _Wanted | None = None
+    current: _Current | None = None
+    failure: _Failure | None = None
+    building: asyncio.Task[None] | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    store: StowStore
+    close_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PoolParts:
+    """What a pool stands on. ``factories``: by the union member of the spec (``s3``, ``local``)."""
+
+    objects: KnownContainers
+    secrets: Secrets
+    factories: Mapping[str, Factory]
+    metrics: StoreMetrics
+    clock: Clock
+    cursor_key: Callable[[], bytes] = field(repr=False)
+    """Raises StowError while there is none yet."""
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    resolve: Resolve = system_resolve
+
+
+class StorePool:
+    """Implements :class:`stow.reconcile.ports.Stores`. Belongs to one event loop."""
+
+    def __init__(self, parts: PoolParts, plans: PlanSettings, settings: PoolSettings | None = None) -> None:
+        self._parts = parts
+        self._plans = plans
+        self._settings = settings or PoolSettings()
+        self._slots: dict[ObjectRef, _Slot] = {}
+        self._retired: list[_Retired] = []
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def open(self, location: Snapshot) -> OpenedStore:
+        """The location's store as its spec and Secret are now, else the last good one with the problem.
+
+        Raises:
+            StowError: neither can be had; says why.
+        """
+        self.sweep()
+        slot = self._slot(location)
+        try:
+            await self._want(slot, location)
+        except StowError as error:
+            return _last_good(slot, error)
+        return await self._settled(slot)
+
+    def last_good(self, ref: ObjectRef) -> StowStore | None:
+        slot = self._slots.get(ref)
+        return slot.current.store if slot is not None and slot.current is not None else None
+
+    async def close(self, ref: ObjectRef) -> None:
+        """Forget the location; what is under way on its store has its time to end."""
+        self.retire(ref)
+
+    def retire(self, ref: ObjectRef) -> None:
+        """The same for callers that cannot wait, such as a listener of the cache."""
+        slot = self._slots.pop(ref, None)
+        if slot is None:
+            return
+        slot.closed = True
+        if slot.current is not None:
+            self._retire(slot.current.store)
+
+    def sweep(self) -> None:
+        """Begin to close replaced stores whose time is over."""
+        now = self._parts.clock()
+        surplus = len(self._retired) - MAX_RETIRED
+        due = [r for at, r in enumerate(self._retired) if at < surplus or r.close_at <= now]
+        if due:
+            self._retired = [r for r in self._retired if r not in due]
+            for retired in due:
+                self._begin_close(retired.store)
+
+    async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await sleep(_SWEEP_INTERVAL_S)
+            self.sweep()
+
+    async def aclose(self) -> None:
+        """End everything now, within the deadline of each store."""
+        building = [slot.building for slot in self._slots.values() if slot.building is not None]
+        for task in building:
+            task.cancel()
+        await asyncio.gather(*building, return_exceptions=True)
+        for ref in tuple(self._slots):
+            self.retire(ref)
+        for retired in self._retired:
+            self._begin_close(retired.store)
+        self._retired.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    # What is wanted
+
+    def _slot(self, location: Snapshot) -> _Slot:
+        slot = self._slots.get(location.ref)
+        if slot is None or slot.uid != location.uid:
+            self.retire(location.ref)
+            slot = self._slots[location.ref] = _Slot(location.ref, location.uid)
+        return slot
+
+    async def _want(self, slot: _Slot, location: Snapshot) -> None:
+        """Raises StowError where the spec or the Secret is no good; then what was wanted before stays so."""
+        if slot.spec is not None and location.generation < slot.spec.generation:
+            return  # the caller's snapshot is older than what was opened already
+        if slot.spec is None or slot.spec.generation != location.generation:
+            slot.spec = self._read_spec(slot, location)
+        known = slot.spec
+        ref = secret_ref(location, known.spec, self._plans)
+        secret = None if ref is None else await self._parts.secrets.get(*ref)
+        version = (known.generation, secret.uid if secret else "", secret.resource_version if secret else "")
+        if slot.spec is not known or (slot.wanted is not None and slot.wanted.version == version):
+            return
+        plan = driver_plan(location, known.spec, secret, settings=self._plans)
+        slot.wanted = _Wanted(plan, known.config, version)
+
+    def _read_spec(self, slot: _Slot, location: Snapshot) -> _Spec:
+        spec = location_spec(location.ref.kind, location.spec)
+        config = store_config(location, spec, self._parts.objects, settings=self._plans)
+        if slot.current is not None:
+            _apply_rules(slot.current.store, config)
+        return _Spec(location.generation, spec, config)
+
+    async def _settled(self, slot: _Slot) -> OpenedStore:
+        """What there is once nothing better can be had now. Each turn waits for one build, which leaves a store or a failure."""
+        while True:
+            wanted, current, failure = slot.wanted, slot.current, slot.failure
+            if slot.closed or wanted is None:
+                raise BackendFailedError("The location was closed meanwhile; ask again.")
+            if current is not None and current.built_for.same_client(wanted):
+                return OpenedStore(current.store)
+            failed = failure is not None and failure.built_for.same_client(wanted)
+            if failure is not None and failed and self._parts.clock() < failure.until:
+                return _last_good(slot, failure.error)
+            if slot.building is None:
+                slot.building = asyncio.create_task(self._build(slot, wanted))
+            if current is not None and not self._settings.wait_for_rebuild:
+                return OpenedStore(current.store, _fresh(failure.error) if failure is not None and failed else None)
+            await asyncio.wait({slot.building})
+
+    # Building
+
+    async def _build(self, slot: _Slot, wanted: _Wanted) -> None:
+        """Leave a store or a failure in the slot."""
+        try:
+            store = await self._construct(slot.ref, wanted)
+        except StowError as error:
+            known = slot.failure
+            again = known is not None and known.built_for.same_client(wanted)
+            pause = min(known.pause * 2, LONGEST_PAUSE) if known is not None and again else FIRST_PAUSE
+            slot.failure = _Failure(_fresh(error), wanted, self._parts.clock() + pause, pause)
+        else:
+            self._swap(slot, store, wanted)
+        finally:
+            slot.building = None
+
+    def _swap(self, slot: _Slot, store: StowStore, wanted: _Wanted) -> None:
+        old = slot.current
+        if slot.closed:
+            self._retire(store)
+            return
+        if slot.spec is not None:  # it may have changed during the build
+            _apply_rules(store, slot.spec.config)
+        if old is not None:
+            if old.store.identity == store.identity:
+                _carry_over(old.store, store)
+            self._retire(old.store)
+        slot.current, slot.failure = _Current(store, wanted), None
+
+    async def _construct(self, ref: ObjectRef, wanted: _Wanted) -> StowStore:
+        """Raises StowError, whatever went wrong."""
+        try:
+            async with asyncio.timeout(self._settings.build_timeout_s):
+                await self._check_endpoint(wanted.plan)
+                return await self._probed(ref, wanted)
+        except TimeoutError as exc:
+            raise BackendTimeoutError("The location's backend did not answer in time.") from exc
+        except StowError:
+            raise
+        except Exception as exc:  # what a factory or an SDK did not translate; its text may hold anything
+            _log.error("The client of %s cannot be built: %s", ref, type(exc).__name__)
+            raise BackendFailedError("The location's client cannot be built; the process's log says more.") from exc
+
+    async def _check_endpoint(self, plan: DriverPlan) -> None:
+        """SDK calls resolve by themselves, so a forbidden address is refused before there is a client."""
+        if not isinstance(plan, S3Plan) or plan.spec.endpoint is None:
+            return
+        style = AddressingStyle(plan.spec.addressing_style)
+        endpoint = Endpoint.of(plan.spec.endpoint, region=plan.spec.region, addressing=style)
+        try:
+            await self._parts.egress.addresses(endpoint.host.strip("[]"), endpoint.port, resolve=self._parts.resolve)
+        except OSError as exc:
+            raise BackendUnreachableError("The host of the location's endpoint does not resolve.") from exc
+
+    async def _probed(self, ref: ObjectRef, wanted: _Wanted) -> StowStore:
+        parts, member = self._parts, wanted.plan.member
+        cursor_key = parts.cursor_key()
+        metrics = parts.metrics.bind(kind=member, location=metrics_label(ref))
+        driver = parts.factories[member](wanted.plan)
+        store = StowStore(wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=cursor_key)
+        try:
+            await store.probe()
+        except BaseException:
+            self._begin_close(store)
+            raise
+        return store
+
+    # Closing
+
+    def _retire(self, store: StowStore) -> None:
+        self._retired.append(_Retired(store, self._parts.clock() + self._settings.retire_after))
+
+    def _begin_close(self, store: StowStore) -> None:
+        task = asyncio.create_task(self._close(store))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, store: StowStore) -> None:
+        try:
+            async with asyncio.timeout(self._settings.close_timeout_s):
+                await store.aclose()
+        except Exception as exc:  # noqa: BLE001 - a client that does not close must not stop what goes on
+            _log.warning("A replaced client did not close: %s", type(exc).__name__)
+
+
+def _last_good(slot: _Slot, error: StowError) -> OpenedStore:
+    if slot.current is None:
+        raise _fresh(error)
+    return OpenedStore(slot.current.store, _fresh(error))
+
+
+def _fresh(error: StowError) -> StowError:
+    """A copy for one caller: callers note on an error where it happened, and an error that is kept must not keep their frames."""
+    return copy.copy(error).with_traceback(None)
+
+
+def _apply_rules(store: StowStore, config: StoreConfig) -> None:
+    """All of the new rules but the base container, which came in with the store."""
+    store.config = replace(config, base_container=store.config.base_container)
+
+
+def _carry_over(old: StowStore, new: StowStore) -> None:
+    """The same containers are behind both, so their lines and times stay."""
+    for entry in old.containers.all():
+        if entry.origin is not Origin.BASE:
+            new.containers.record(entry)
