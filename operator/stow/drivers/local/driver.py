@@ -12,12 +12,10 @@ not make.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -155,15 +153,7 @@ class LocalDriver:
     ) -> Listing:
         gone = threading.Event()
         page = partial(list_page, prefix=prefix, delimiter=delimiter, limit=limit, token=token, gone=gone)
-        running = asyncio.ensure_future(self._threads.run(self._within(container, page)))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            gone.set()
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-            raise
+        return await self._threads.run(self._within(container, page), given_up=gone)
 
     async def read(self, container: str, key: str, byte_range: ByteRange | None) -> LocalStream:
         def step(folder: Folder) -> LocalStream:
@@ -242,9 +232,9 @@ class LocalDriver:
     async def sweep_orphans(self, container: str, *, older_than: timedelta) -> Swept:
         """Remove what dead processes left in a container and has not changed for ``older_than``. For the operator, now and then."""
         before_s = (self._clock() - older_than).timestamp()
-        return await self._threads.run(
-            self._within(container, lambda folder: sweep.sweep_container(folder, before_s=before_s))
-        )
+        gone = threading.Event()
+        step = partial(sweep.sweep_container, before_s=before_s, gone=gone)
+        return await self._threads.run(self._within(container, step), given_up=gone)
 
     async def sweep_unfinished_containers(self, *, older_than: timedelta) -> Swept:
         """Remove containers that a process began to make or to delete and did not finish."""

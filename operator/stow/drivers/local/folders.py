@@ -66,7 +66,7 @@ class Folder:
             ContainerNotFoundError: the container was deleted meanwhile.
         """
         with _flocked(CONTAINER_FILE, os.O_RDONLY, dir_fd=self.fd, alone=alone):
-            if not self._linked():
+            if not self.linked():
                 raise absent(self.name)
             yield
 
@@ -81,7 +81,8 @@ class Folder:
         with self.part(LOCKS) as fd, _flocked(f"{number:02x}", os.O_RDWR | os.O_CREAT, dir_fd=fd, alone=True):
             yield
 
-    def _linked(self) -> bool:
+    def linked(self) -> bool:
+        """Whether it still bears its name."""
         try:
             there = os.stat(self.name, dir_fd=self.root_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -109,7 +110,13 @@ def opened_container(root: Root, name: str) -> Iterator[Folder]:
         try:
             if not _is_container(fd):
                 raise foreign(name)
-            yield Folder(name, fd, root_fd)
+            folder = Folder(name, fd, root_fd)
+            try:
+                yield folder
+            except FileNotFoundError:
+                if not folder.linked():  # deleted while we were in it
+                    raise absent(name) from None
+                raise
         finally:
             os.close(fd)
 

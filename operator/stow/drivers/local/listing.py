@@ -55,7 +55,7 @@ def keys_below(pointers_fd: int, *, prefix: str = "", gone: threading.Event | No
     wanted = escape(prefix)
     for count, escaped in enumerate(_escaped_below(pointers_fd, "", wanted, 0)):
         if gone is not None and count % _LOOK_UP_NAMES == 0 and gone.is_set():
-            raise BackendError("The listing was given up.")
+            raise BackendError("The operation was given up.")
         if escaped.startswith(wanted):
             key = unescape(escaped)
             if key is not None:

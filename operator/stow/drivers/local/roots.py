@@ -68,8 +68,10 @@ class Root:
     @classmethod
     def of(cls, root: Path, base: Path) -> Root:
         """Raises:
-        InvalidSpecError: ``root`` is not ``base`` or below it.
+        InvalidSpecError: ``root`` is not ``base`` or below it, or they depend on the working directory.
         """
+        if not base.is_absolute():
+            raise InvalidSpecError("The operator's local root is not an absolute path; correct --local-root.")
         try:
             parts = root.relative_to(base).parts
         except ValueError:
@@ -98,7 +100,11 @@ class Root:
                     yield None
                     return
                 except OSError as exc:
-                    raise _refused(exc) from exc
+                    if exc.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                        raise
+                    raise AccessDeniedError(
+                        "A part of the location's path is a symbolic link or a file; make it a folder."
+                    ) from exc
                 if exists(CONTAINER_FILE, dir_fd=fd):
                     raise AccessDeniedError(
                         "The location's path leads into a container of another location; give it a path of its own."
@@ -129,9 +135,3 @@ def _make(part: str, *, dir_fd: int) -> None:
     except FileExistsError:
         return
     os.fsync(dir_fd)
-
-
-def _refused(exc: OSError) -> OSError | AccessDeniedError:
-    if exc.errno in {errno.ELOOP, errno.ENOTDIR}:
-        return AccessDeniedError("A part of the location's path is a symbolic link or a file; make it a folder.")
-    return exc

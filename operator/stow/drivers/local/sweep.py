@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,17 +43,17 @@ class Swept:
     """Seen, not removed."""
 
 
-def sweep_container(folder: Folder, *, before_s: float) -> Swept:
+def sweep_container(folder: Folder, *, before_s: float, gone: threading.Event) -> Swept:
     """``before_s``: only what was last changed before that time, in seconds since the epoch."""
     with folder.part(UPLOADS) as uploads:
         names = _names(uploads)
         dead_uploads = sum(_remove_dead(name, uploads, before_s) for name in names)
     with folder.part(DATA) as data, folder.part(POINTERS) as pointers:
         names = [name for name in _names(data) if _VERSION.fullmatch(name)]
-        referred, damaged = _referred(pointers)
+        referred, damaged = _referred(pointers, gone)
         candidates = [name for name in names if name not in referred and _is_dead(name, data, before_s)]
         if candidates and not damaged:
-            referred, damaged = _referred(pointers)
+            referred, damaged = _referred(pointers, gone)
         orphans = [] if damaged else [name for name in candidates if name not in referred]
         removed = _unlink(orphans, data)
         folders = _remove_empty_folders(folder, pointers)
@@ -73,10 +74,10 @@ def _names(fd: int) -> list[str]:
         return [entry.name for entry in entries]
 
 
-def _referred(pointers_fd: int) -> tuple[set[str], int]:
+def _referred(pointers_fd: int, gone: threading.Event) -> tuple[set[str], int]:
     versions: set[str] = set()
     damaged = 0
-    for key in keys_below(pointers_fd):
+    for key in keys_below(pointers_fd, gone=gone):
         try:
             pointer = read_pointer(key, pointers_fd=pointers_fd)
         except IntegrityError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -33,8 +34,16 @@ class Threads:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stow-local")
         self._lock_timeout_s = lock_timeout_s
 
-    async def run(self, step: Callable[[], T], *, undo: Callable[[T], None] | None = None) -> T:
+    async def run(
+        self,
+        step: Callable[[], T],
+        *,
+        undo: Callable[[T], None] | None = None,
+        given_up: threading.Event | None = None,
+    ) -> T:
         """The step's result. Cancelled after the step began: its end is awaited, ``undo`` gets the result, the cancellation goes on.
+
+        A step that takes long looks at ``given_up`` now and then, which a cancellation sets.
 
         Raises:
             StowError: of the step, or translated from its OSError.
@@ -46,6 +55,8 @@ class Threads:
         try:
             return await asyncio.shield(asyncio.wrap_future(running))
         except asyncio.CancelledError:
+            if given_up is not None:
+                given_up.set()
             if not running.cancel():
                 await _settled(running)
                 if undo is not None and running.exception() is None:

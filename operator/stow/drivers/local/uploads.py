@@ -20,7 +20,7 @@ from datetime import datetime
 import google_crc32c
 
 from stow.drivers.local.disk import Disk, Step, write_all
-from stow.drivers.local.folders import DATA, POINTERS, UPLOADS, Folder
+from stow.drivers.local.folders import DATA, POINTERS, UPLOADS, Folder, absent
 from stow.drivers.local.keys import path_of
 from stow.drivers.local.pointers import Pointer, encode, open_regular, read_pointer
 from stow.drivers.local.roots import FOLDER_FLAGS
@@ -171,7 +171,10 @@ def publish(folder: Folder, pointer: Pointer, conditions: Conditions, disk: Disk
         old = current_version(pointer.key, pointers_fd=pointers)
         conditions.check(old)
         with folder.part(UPLOADS) as uploads, folder.part(DATA) as data:
-            os.rename(pointer.version, pointer.version, src_dir_fd=uploads, dst_dir_fd=data)
+            try:
+                os.rename(pointer.version, pointer.version, src_dir_fd=uploads, dst_dir_fd=data)
+            except FileNotFoundError:  # a live upload goes only with its container
+                raise absent(folder.name) from None
             temporary = pointer.version + TEMPORARY_SUFFIX
             try:
                 disk.fsync(data)
