@@ -52,6 +52,7 @@ def test_a_namespace_is_let_in_or_not(allowed: object, lets_in: bool) -> None:
 
 def test_by_default_nobody_is_let_in() -> None:
     assert not AllowedNamespaces().allows("team-a", LABELS)
+    assert not AllowedNamespaces(requirements=()).allows("team-a", LABELS)
 
 
 @pytest.mark.parametrize(
