@@ -6,9 +6,10 @@ straight on can never have sent a whole wrong body: the exception comes out of t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from stow.errors import (
+    BackendFailedError,
     BodyTooLongError,
     BodyTooShortError,
     ChecksumMismatchError,
@@ -34,7 +35,7 @@ class CheckedBody:
         self._hash: RunningHash | None = new_md5() if md5 is not None else None
         self.received_bytes = 0
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         """Raises:
         BodyTooShortError, BodyTooLongError, ChecksumMismatchError, LimitExceededError: before the last chunk is given.
         """
@@ -76,7 +77,7 @@ class CheckedBody:
 
 class ReadStream:
     """A driver's stream on its way to the reader: bytes counted, errors located, and - a whole object with a known checksum -
-    verified: its last chunk comes out only when the checksum is right.
+    verified: its last chunk comes out only when the length and the checksum are right.
     """
 
     def __init__(self, stream: ObjectStream, *, reference: DataReference, on_bytes: Callable[[int], None]) -> None:
@@ -106,7 +107,7 @@ class ReadStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Raises:
         IntegrityError: the stored bytes are not what their checksum says; the body is cut before its end.
-        BackendError: the backend stopped before the end.
+        BackendError: the backend stopped before the end, or went on behind it.
         """
         try:
             async for chunk in self._verified():
@@ -119,12 +120,18 @@ class ReadStream:
     async def _verified(self) -> AsyncIterator[bytes]:
         check, wanted = self._checksum()
         held = b""
+        left = self.end - self.start
         async for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0:
+                raise BackendFailedError("The backend sent more bytes than it announced; the read was cut.")
             if check is not None:
                 check.update(chunk)
             if held:
                 yield held
             held = chunk
+        if left:
+            raise BackendFailedError("The backend ended the object before its announced length; read it again.")
         if check is not None and check.digest() != wanted:
             raise IntegrityError("The stored object is damaged: its bytes do not match its checksum.")
         if held:

@@ -27,7 +27,7 @@ class ContainerMap:
     def record(self, entry: ContainerEntry) -> ContainerEntry:
         """Put a line in, keeping the ``loaded_at`` of an equal one; returns what stands there afterwards."""
         known = self._entries.get(entry.name)
-        if known is not None and known.origin is Origin.BASE and entry.origin is not Origin.BASE:
+        if known is not None and _rank(known) > _rank(entry):
             return known
         if known is not None and (known.origin, known.uid) == (entry.origin, entry.uid):
             return known
@@ -49,6 +49,10 @@ class ContainerMap:
         dynamic = [e for e in self._entries.values() if e.origin is Origin.DYNAMIC]
         for entry in _oldest(dynamic, len(dynamic) - MAX_DYNAMIC):
             del self._entries[entry.name]
+
+
+def _rank(entry: ContainerEntry) -> int:
+    return (Origin.DYNAMIC, Origin.DECLARED, Origin.BASE).index(entry.origin)
 
 
 def _oldest(entries: list[ContainerEntry], count: int) -> Iterable[ContainerEntry]:

@@ -28,7 +28,7 @@ class CursorSeal:
     def seal(self, token: str, *, container: str, prefix: str, delimiter: str | None) -> str:
         raw = token.encode()
         mac = self._mac(raw, container, prefix, delimiter)
-        return base64.urlsafe_b64encode(_VERSION + mac + raw).rstrip(b"=").decode()
+        return _encoded(_VERSION + mac + raw)
 
     def open(self, cursor: str, *, container: str, prefix: str, delimiter: str | None) -> str:
         """Raises:
@@ -40,6 +40,8 @@ class CursorSeal:
             sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             raise _refused() from None
+        if _encoded(sealed) != cursor:  # one spelling each: base64 has spare bits and takes two alphabets
+            raise _refused()
         version, mac, raw = sealed[:1], sealed[1 : 1 + _MAC_BYTES], sealed[1 + _MAC_BYTES :]
         if version != _VERSION or not hmac.compare_digest(mac, self._mac(raw, container, prefix, delimiter)):
             raise _refused()
@@ -51,6 +53,10 @@ class CursorSeal:
         for part in parts:  # length first, so that no two tuples give the same bytes
             message.update(len(part).to_bytes(8, "big") + part)
         return hmac.digest(self.key, b"stow-cursor\0" + _VERSION + message.digest(), "sha256")[:_MAC_BYTES]
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 def _refused() -> InvalidCursorError:

@@ -133,7 +133,9 @@ class ReadConditions:
     """An etag or a date: where it does not match, the range is ignored and the whole object is read (RFC 9110 13.1.5)."""
 
     def __bool__(self) -> bool:
-        return bool(self.if_match or self.if_none_match or self.if_modified_since or self.if_unmodified_since)
+        """Whether anything is asked, If-Range included."""
+        preconditions = self.if_match or self.if_none_match or self.if_modified_since or self.if_unmodified_since
+        return bool(preconditions) or self.if_range is not None
 
 
 class ObjectStream(Protocol):

@@ -184,8 +184,11 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def decode_metadata_value(value: str) -> str:
-    """The inverse. A value that nobody encoded (bad escapes, bad UTF-8: written by another tool) comes back as it is."""
+    """The inverse. A value that nobody encoded (bad escapes, bad UTF-8: written by another tool) comes back as it is, but for
+    bytes that are no UTF-8 (lone surrogates in ``value``): each becomes U+FFFD, so that the value can be sent on.
+    """
+    raw = value.encode("utf-8", "surrogateescape")
     try:
-        return _ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), value.encode()).decode()
+        return _ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), raw).decode()
     except UnicodeDecodeError:
-        return value
+        return raw.decode("utf-8", "replace")

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from stow.errors import (
+    AccessDeniedError,
+    ContainerNotAllowedError,
     ContainerNotFoundError,
     ContainerTakenError,
     InvalidArgumentError,
+    InvalidContainerNameError,
     InvalidReferenceError,
     LimitExceededError,
     NotFoundError,
@@ -165,12 +168,22 @@ class StowStore:
             try:
                 await driver.create_container(name, marker)
             except ContainerTakenError:
-                if marker is None or await driver.read_marker(name) != marker:
+                if marker is None or not await self._carries(driver, name, marker):
                     raise
             else:
                 if marker is not None and driver.capabilities.markers and not driver.capabilities.marker_with_create:
                     await driver.write_marker(name, marker)
             return self._loaded(name, marker)
+
+    @staticmethod
+    async def _carries(driver: Driver, name: str, marker: Marker) -> bool:
+        """Whether a name that is taken is ours. One whose marker we may not read, or that is gone again, is not."""
+        if not driver.capabilities.markers:
+            return False
+        try:
+            return await driver.read_marker(name) == marker
+        except (AccessDeniedError, NotFoundError):
+            return False
 
     async def load_container(
         self,
@@ -213,9 +226,9 @@ class StowStore:
             if (scope is not None and scope.uid is not None) or not self.config.dynamic_allowed(name, scope):
                 raise not_allowed()
             check_container_name(name)
-            return await self._load_once(name, location)
-        except (ContainerNotFoundError, StowError) as error:
-            if not isinstance(error, NotFoundError) and not error.retryable:
+            return visible(await self._load_once(name, location), scope)
+        except StowError as error:
+            if isinstance(error, ContainerNotAllowedError | InvalidContainerNameError):
                 self._metrics.bad_container()
             error.locate(operation="load", container=printable(name))
             raise
@@ -226,8 +239,13 @@ class StowStore:
         if task is None:
             task = asyncio.create_task(self._load_dynamic(name, location))
             self._loads[name] = task
-            task.add_done_callback(lambda _: self._loads.pop(name, None))
+            task.add_done_callback(lambda done: self._load_done(name, done))
         return await asyncio.shield(task)
+
+    def _load_done(self, name: str, task: asyncio.Task[ContainerEntry]) -> None:
+        self._loads.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # the callers that would have heard of it may all have gone
 
     async def _load_dynamic(self, name: str, location: LocationID) -> ContainerEntry:
         """What carries a marker is or was a StowContainer's, and is not served through its location."""
@@ -255,12 +273,14 @@ class StowStore:
             UnsupportedError: the backend has none.
         """
         async with self._operation("create", name):
+            check_container_name(name)
             if not self._main.capabilities.markers:
                 raise UnsupportedError("This backend cannot mark containers with their owner.")
             await self._main.write_marker(name, marker)
 
     async def container_contents(self, name: str) -> ContainerContents:
         async with self._operation("list", name):
+            check_container_name(name)
             return await self._main.container_contents(name)
 
     async def delete_container(self, name: str) -> None:
@@ -270,6 +290,7 @@ class StowStore:
             ContainerNotEmptyError
         """
         async with self._operation("delete", name):
+            check_container_name(name)
             await self._main.delete_container(name)
         self.containers.forget(name)
         self._existence.pop(name, None)
@@ -304,7 +325,7 @@ class StowStore:
         """
         container, prefix = reference.container, reference.key
         async with self._operation("list", container, prefix):
-            driver = await self._open(reference, scope, check_key=False)
+            driver = self._driver_for(reference)
             if not 1 <= max_items <= MAX_PAGE:
                 raise InvalidArgumentError(f"A page holds 1 to {MAX_PAGE} items, not {max_items}.")
             if delimiter is not None and (len(delimiter) != 1 or not delimiter.isprintable()):
@@ -314,6 +335,7 @@ class StowStore:
             token = None
             if cursor is not None:
                 token = self._seal.open(cursor, container=container, prefix=prefix, delimiter=delimiter)
+            await self.get_container(container, scope=scope)
             listing = await driver.list(container, prefix=prefix, delimiter=delimiter, limit=max_items, token=token)
         sealed = None
         if listing.token is not None:
@@ -334,7 +356,7 @@ class StowStore:
             ObjectNotFoundError, ContainerNotFoundError, PreconditionFailedError, NotModifiedError, RangeNotSatisfiableError,
             LimitExceededError: the range is longer than the location's ``maxReadBytes``.
         """
-        asked = conditions or ReadConditions()
+        asked = ReadConditions() if conditions is None else conditions
         async with self._operation("read", reference.container, reference.key):
             driver = await self._open(reference, scope)
             stream = await self._read_range(driver, reference, byte_range, asked)
@@ -381,8 +403,8 @@ class StowStore:
             PreconditionFailedError, LimitExceededError, UnsupportedError, ContainerNotFoundError, WriteOutcomeUnknownError.
         """
         async with self._operation("write", reference.container, reference.key):
-            driver = await self._open(reference, scope)
-            self._check_write(driver, options)
+            driver = self._driver_for(reference, key=True)
+            self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
             check_attributes(options.attributes)
             limit = min(
                 driver.capabilities.max_object_bytes,
@@ -390,10 +412,12 @@ class StowStore:
             )
             if size_bytes is not None and not 0 <= size_bytes <= limit:
                 raise LimitExceededError(f"An object may have 0 to {limit} bytes here, not {size_bytes}.")
+            await self.get_container(reference.container, scope=scope)
             body = CheckedBody(stream, size_bytes=size_bytes, limit_bytes=limit, md5=options.content_md5)
-            written = await driver.write(
-                reference.container, reference.key, aiter(body), size_bytes=size_bytes, options=options
-            )
+            async with aclosing(aiter(body)) as chunks:
+                written = await driver.write(
+                    reference.container, reference.key, chunks, size_bytes=size_bytes, options=options
+                )
             self._metrics.written(body.received_bytes)
             return written
 
@@ -406,9 +430,10 @@ class StowStore:
             PreconditionFailedError, UnsupportedError, ContainerNotFoundError.
         """
         async with self._operation("delete", reference.container, reference.key):
-            driver = await self._open(reference, scope)
+            driver = self._driver_for(reference, key=True)
             if if_match is not None and not driver.capabilities.delete_if_match:
                 raise UnsupportedError("This backend cannot delete under a precondition; leave out If-Match.")
+            await self.get_container(reference.container, scope=scope)
             try:
                 await driver.delete(reference.container, reference.key, if_match=if_match)
             except NotFoundError as error:
@@ -426,11 +451,14 @@ class StowStore:
     ) -> ObjectMetadata:
         """Copy within this store, by the backend itself where it can do what is asked, else as a pinned read and a write."""
         async with self._operation("copy", source.container, source.key):
-            driver = await self._open(source, source_scope)
-            await self._open(destination, scope)
-            conditional = options.if_none_match or options.if_match is not None
+            driver = self._driver_for(source, key=True)
+            self._driver_for(destination, key=True)
+            self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
             if options.attributes is not None:
                 check_attributes(options.attributes)
+            await self.get_container(source.container, scope=source_scope)
+            await self.get_container(destination.container, scope=scope)
+            conditional = options.if_none_match or options.if_match is not None
             if driver.capabilities.server_side_copy and (driver.capabilities.copy_conditions or not conditional):
                 return await driver.copy(
                     (source.container, source.key), (destination.container, destination.key), options
@@ -484,21 +512,28 @@ class StowStore:
             try:
                 yield
             except StowError as raised:
-                error = await self._settled(raised, container) if type(raised) is NotFoundError else raised
+                error = await self._settled_or_failed(raised, container)
+                if isinstance(error, ContainerNotFoundError):
+                    self.containers.forget(error.container or container, uid=self.config.uid)
                 error.locate(operation=name, container=printable(container), key=printable(key) or None)
                 if error is raised:
                     raise
                 raise error from raised
 
-    async def _open(self, reference: DataReference, scope: Scope | None, *, check_key: bool = True) -> Driver:
-        """The driver for this reference, once scheme, container and key are allowed."""
+    async def _open(self, reference: DataReference, scope: Scope | None) -> Driver:
+        """The driver for this reference, once scheme, key and container are allowed."""
+        driver = self._driver_for(reference, key=True)
+        await self.get_container(reference.container, scope=scope)
+        return driver
+
+    def _driver_for(self, reference: DataReference, *, key: bool = False) -> Driver:
+        """What can be refused without I/O: the scheme and, with ``key``, the key. Comes before the container, whose load is I/O."""
         if reference.scheme != self._main.scheme:
             self._metrics.bad_key()
             raise InvalidReferenceError(
                 f"This location's references begin with {self._main.scheme}://, not {printable(reference.scheme)}://."
             )
-        await self.get_container(reference.container, scope=scope)
-        if check_key:
+        if key:
             try:
                 self._main.capabilities.keys.check(reference.key)
             except StowError:
@@ -507,12 +542,12 @@ class StowStore:
         return self._main
 
     @staticmethod
-    def _check_write(driver: Driver, options: WriteOptions) -> None:
-        if options.if_match is not None and options.if_none_match:
+    def _check_preconditions(driver: Driver, *, if_match: str | None, if_none_match: bool) -> None:
+        if if_match is not None and if_none_match:
             raise InvalidArgumentError("If-Match and If-None-Match: * exclude each other on a write; send one of them.")
-        if options.if_none_match and not driver.capabilities.create_once:
+        if if_none_match and not driver.capabilities.create_once:
             raise UnsupportedError("This backend cannot create an object only once; leave out If-None-Match.")
-        if options.if_match is not None and not driver.capabilities.write_if_match:
+        if if_match is not None and not driver.capabilities.write_if_match:
             raise UnsupportedError("This backend cannot replace a given version; leave out If-Match.")
 
     async def _settled(self, error: StowError, container: str) -> StowError:
@@ -521,8 +556,14 @@ class StowStore:
             return error
         if await self._exists(container, self._main):
             return ObjectNotFoundError("The object does not exist.")
-        self.containers.forget(container, uid=self.config.uid)
         return ContainerNotFoundError(f"The container {printable(container)} does not exist.")
+
+    async def _settled_or_failed(self, error: StowError, container: str) -> StowError:
+        """As above; where the look itself fails, its error is the answer."""
+        try:
+            return await self._settled(error, container)
+        except StowError as failed:
+            return failed
 
     async def _exists(self, container: str, driver: Driver) -> bool:
         now = self._clock()
