@@ -1,0 +1,45 @@
+"""Real: the memory driver, the local driver on a disk, the S3 driver against MinIO (signatures and all) and against moto's server
+(AWS's key rules). Fake: the clock's offset, and backends that deny or do not answer where a server cannot be made to.
+Asserted: every row of `promises.toml` on every kind, through StowStore and through the HTTP object API.
+
+The run ends at collection when the table and the tests do not match.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("conformance")
+
+from collections.abc import AsyncIterator, Callable  # noqa: E402  assertions of helpers are rewritten only before their import
+
+from conformance.kinds import KindBuilder, builders  # noqa: E402
+from conformance.world import Kind  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+async def opened_kinds() -> AsyncIterator[dict[str, Kind]]:
+    """One kind each per session; their drivers are closed at the end."""
+    opened: dict[str, Kind] = {}
+    yield opened
+    for kind in opened.values():
+        await kind.driver.aclose()
+
+
+@pytest.fixture
+def open_kind(
+    request: pytest.FixtureRequest, opened_kinds: dict[str, Kind], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], KindBuilder]:
+    """`await open_kind("minio")()` is that kind; its server is started by the first test that asks."""
+
+    def choose(kind_name: str) -> KindBuilder:
+        build = builders(request, tmp_path_factory)[kind_name]()
+
+        async def once() -> Kind:
+            if kind_name not in opened_kinds:
+                opened_kinds[kind_name] = await build()
+            return opened_kinds[kind_name]
+
+        return once
+
+    return choose

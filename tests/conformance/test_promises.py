@@ -1,0 +1,49 @@
+"""Every promise, over every kind: through StowStore, and through the HTTP object API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+import conformance.promised.absence
+import conformance.promised.changes
+import conformance.promised.containers
+import conformance.promised.integrity
+import conformance.promised.keys
+import conformance.promised.listing
+import conformance.promised.read
+import conformance.promised.signing
+import conformance.promised.write  # noqa: F401  each import registers its proofs
+from conformance.kinds import SHORTFALLS, KindBuilder
+from conformance.refusals import REFUSALS
+from conformance.table import KINDS, LATER, PROMISES, PROOFS, Promise, Proof, problems, proofs
+from conformance.world import World, make_world
+
+FOUND = problems(PROMISES, PROOFS, LATER)
+if FOUND:
+    raise pytest.UsageError("promises.toml and the tests do not match: " + "; ".join(FOUND))
+
+
+def cases(*, reach: str, kinds: Iterable[str] = KINDS) -> list[pytest.ParameterSet]:
+    """Kind x promise; an emulator's shortfall is a strict xfail at that one promise."""
+    made = []
+    for kind in kinds:
+        for row, proof in proofs(reach=reach):
+            why = SHORTFALLS.get((kind, row.id))
+            marks = [pytest.mark.xfail(reason=why, strict=True)] if why else []
+            made.append(pytest.param(kind, row, proof, id=f"{kind}-{row.id}", marks=marks))
+    return made
+
+
+async def prove(world: World, row: Promise, proof: Proof) -> None:
+    """Declared: it works. Not declared: it is refused before any I/O."""
+    if row.capability is None or getattr(world.capabilities, row.capability):
+        await proof(world)
+    else:
+        await REFUSALS[row.capability](world)
+
+
+@pytest.mark.parametrize(("kind_name", "row", "proof"), cases(reach="store"))
+async def test_store(kind_name: str, row: Promise, proof: Proof, open_kind: Callable[[str], KindBuilder]) -> None:
+    await prove(await make_world(await open_kind(kind_name)()), row, proof)
