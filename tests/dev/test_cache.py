@@ -123,9 +123,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_says_what_to_set(
     tmp_path: Path, progress: RecordedProgress
 ) -> None:
     (tmp_path / "file").touch()
+    cache = Cache(tmp_path / "file" / "cache", progress=progress)
 
-    with (
-        pytest.raises(DevError, match="set XDG_CACHE_HOME to a writable folder"),
-        Cache(tmp_path / "file" / "cache", progress=progress).lock(),
-    ):
+    with pytest.raises(DevError, match="set XDG_CACHE_HOME to a writable folder"), cache.lock():
         pytest.fail("the lock was taken")

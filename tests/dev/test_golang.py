@@ -113,19 +113,13 @@ def test_the_users_caches_and_proxy_are_kept_and_what_changes_the_result_is_not(
     workshop: Callable[..., Workshop], path_with_go: str
 ) -> None:
     runner = ScriptedRunner({"env GOVERSION": "go1.99"})
-    shop = workshop(
-        runner,
-        PATH=path_with_go,
-        GOPROXY="https://proxy.example",
-        GOCACHE="/c",
-        GOMODCACHE="/m",
-        GOFLAGS="-mod=vendor",
-        GOWORK="/w",
+    kept = {"GOPROXY": "https://proxy.example", "GOCACHE": "/c", "GOMODCACHE": "/m"}
+
+    _, env = find_go(
+        workshop(runner, PATH=path_with_go, GOFLAGS="-mod=vendor", GOWORK="/w", GOTOOLCHAIN="auto", **kept)
     )
 
-    _, env = find_go(shop)
-
-    assert (env["GOPROXY"], env["GOCACHE"], env["GOMODCACHE"]) == ("https://proxy.example", "/c", "/m")
+    assert {name: env[name] for name in kept} == kept
     assert (env["GOFLAGS"], env["GOWORK"], env["GOTOOLCHAIN"]) == ("-mod=readonly -buildvcs=false", "off", "local")
 
 

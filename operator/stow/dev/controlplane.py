@@ -139,6 +139,9 @@ class ControlPlane:
 
     def _start_etcd(self) -> None:
         # Sockets are named relative to the working directory: a path of the whole run folder may exceed the 108 bytes of a socket's name.
+        sockets = [self._run.path / f"{name}:0" for name in (ETCD_SOCKET, PEER_SOCKET)]
+        for socket in sockets:
+            socket.unlink(missing_ok=True)  # etcd leaves them behind, and a stale one would look ready
         client, peer = f"unix://{ETCD_SOCKET}:0", f"unix://{PEER_SOCKET}:0"
         process = self._group.start(
             Command(
@@ -157,7 +160,7 @@ class ControlPlane:
                 cwd=self._run.path,
             )
         )
-        process.wait_ready((self._run.path / f"{ETCD_SOCKET}:0").is_socket, timeout_s=READY_TIMEOUT_S)
+        process.wait_ready(sockets[0].is_socket, timeout_s=READY_TIMEOUT_S)
 
     def _start_api_server(self) -> None:
         context = self._client_context()
