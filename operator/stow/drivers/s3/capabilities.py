@@ -1,0 +1,129 @@
+"""What each dialect of S3 can do, as data. True is what was seen with a real server or what its vendor documents; all else is False.
+
+``Generic`` is the safe intersection. MinIO's rows were seen with a running server: it folds or refuses some keys, ignores If-Match on
+DELETE and conditions on CopyObject, and names the error of a HEAD in a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from stow.drivers.s3.config import GIB, Dialect
+from stow.storage.driver import Capabilities
+from stow.storage.model import Method
+from stow.storage.names import KeyRules
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """Capabilities, and what only the driver has to know."""
+
+    capabilities: Capabilities
+    checksums: bool
+    """``x-amz-checksum-crc32c`` as header, trailer and of a whole multipart object is understood."""
+    etag_is_md5: bool
+    """The ETag of an object that was written in one piece is its MD5, as long as it is not encrypted with other keys."""
+    match_any: bool
+    """``If-Match: *`` on a write is understood; else the driver asks for the ETag first."""
+    conditional_complete: bool
+    """CompleteMultipartUpload takes the conditions of a write."""
+    uniform_parts: bool = False
+    """All parts but the last have one size."""
+
+
+_SAFE_KEYS: Final = KeyRules(
+    max_bytes=1024,
+    max_segment_bytes=255,
+    dot_segments=False,
+    empty_segments=False,
+    leading_slash=False,
+    trailing_slash=True,
+    control_characters=False,
+    backslash=True,
+)
+_AWS: Final = Capabilities(
+    dialect=Dialect.AWS,
+    create_once=True,
+    write_if_match=True,
+    delete_if_match=True,
+    content_md5=True,
+    integrity="crc32c",
+    server_side_copy=True,
+    markers=True,
+    marker_with_create=False,
+    sign_methods=frozenset(Method),
+    max_single_write_bytes=5 * GIB,
+    max_object_bytes=5 * 1024 * GIB,
+    max_signed_expiry_s=7 * 24 * 3600,  # SigV4 allows a week
+    keys=KeyRules(max_bytes=1024),
+)
+_GENERIC: Final = replace(
+    _AWS,
+    dialect=Dialect.GENERIC,
+    create_once=False,
+    write_if_match=False,
+    delete_if_match=False,
+    integrity="none",
+    markers=False,
+    keys=_SAFE_KEYS,
+)
+_PLAIN: Final = Traits(
+    capabilities=_GENERIC,
+    checksums=False,
+    etag_is_md5=False,
+    match_any=False,
+    conditional_complete=False,
+    uniform_parts=True,
+)
+
+TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
+    {
+        Dialect.AWS: Traits(
+            capabilities=_AWS, checksums=True, etag_is_md5=True, match_any=False, conditional_complete=True
+        ),
+        Dialect.MINIO: Traits(
+            capabilities=replace(
+                _AWS,
+                dialect=Dialect.MINIO,
+                delete_if_match=False,  # ignored: the object goes although the ETag differs
+                keys=replace(_SAFE_KEYS, control_characters=True),  # listings are asked for url-encoded
+            ),
+            checksums=True,
+            etag_is_md5=True,
+            match_any=True,
+            conditional_complete=True,
+        ),
+        Dialect.CEPH: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.CEPH, markers=True)),
+        Dialect.R2: replace(
+            _PLAIN,
+            # Conditions on PutObject are documented, bucket tags are not implemented there.
+            capabilities=replace(_GENERIC, dialect=Dialect.R2, create_once=True, write_if_match=True),
+        ),
+        Dialect.VERSITYGW: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.VERSITYGW, markers=True)),
+        Dialect.GENERIC: _PLAIN,
+    }
+)
+
+
+def dialect_of_host(host: str, *, aws: bool) -> Dialect | None:
+    """The dialect where the host alone tells it."""
+    if aws:
+        return Dialect.AWS
+    return Dialect.R2 if host.endswith(".r2.cloudflarestorage.com") else None
+
+
+def dialect_of_server(server: str) -> Dialect:
+    """The dialect by the ``Server`` header of an answer; Generic where it is not known."""
+    name = server.lower()
+    for prefix, dialect in (
+        ("minio", Dialect.MINIO),
+        ("amazons3", Dialect.AWS),
+        ("versitygw", Dialect.VERSITYGW),
+        ("ceph", Dialect.CEPH),
+    ):
+        if name.startswith(prefix):
+            return dialect
+    return Dialect.GENERIC

@@ -1,0 +1,98 @@
+"""How an S3 driver is set up. Data only; secrets never show in a repr."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from stow.drivers.s3.endpoint import AddressingStyle
+from stow.storage.egress import EgressPolicy
+from stow.storage.model import MIB
+
+GIB: Final = 1024 * MIB
+
+
+class Dialect(StrEnum):
+    """Whose S3 it is. Auto is found by the probe."""
+
+    AUTO = "Auto"
+    AWS = "AWS"
+    MINIO = "MinIO"
+    CEPH = "Ceph"
+    R2 = "R2"
+    VERSITYGW = "VersityGW"
+    GENERIC = "Generic"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticCredentials:
+    """Keys from a Secret."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ambient:
+    """The SDK's default chain: environment, files, web identity, instance metadata. Belongs to the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Requests without a signature."""
+
+
+Credentials = StaticCredentials | Ambient | Anonymous
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """``idle_s`` is between two bytes of a body in either direction, and until the answer to a sent body begins."""
+
+    connect_s: float = 10.0
+    idle_s: float = 60.0
+    request_s: float = 30.0
+    """Of a whole head, delete, list or container request, its retries included."""
+    abort_s: float = 10.0
+    """Of undoing a failed upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """When and how bodies are cut into parts. The defaults are those of real backends; tests make them small."""
+
+    threshold_bytes: int = 64 * MIB
+    """A body of a known size above this goes up in parts."""
+    first_part_bytes: int = 8 * MIB
+    """Of a body of unknown size: the first parts, which grow (parts.py)."""
+    streamed_part_bytes: int = 64 * MIB
+    """Of a body of known size: its parts are streamed, not buffered, so they can be big."""
+    concurrency: int = 4
+    """Parts of one upload in flight."""
+    max_parts: int = 10_000
+    max_single_copy_bytes: int = 5 * GIB
+    """CopyObject's limit; above it UploadPartCopy is used."""
+    copy_part_bytes: int = 512 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """One S3 backend. ``endpoint=None`` is AWS of the region."""
+
+    credentials: Credentials
+    endpoint: str | None = None
+    region: str | None = None
+    addressing_style: AddressingStyle = AddressingStyle.AUTO
+    dialect: Dialect = Dialect.AUTO
+    presign_endpoint: str | None = None
+    """Base of signed URLs where clients reach the backend under another name."""
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    multipart: Multipart = field(default_factory=Multipart)
+    ssl_context: ssl.SSLContext | None = None
+    """Trust of a private CA; None is the system's trust."""
+    max_connections: int = 100
+    sdk_threads: int = 4

@@ -1,0 +1,143 @@
+"""The life of containers, through the SDK: create, exists, marker, contents, delete.
+
+The marker is a few tags of the bucket under ``stowstore.io-``; all other tags stay. Reading and writing them are two requests of S3, so
+two writers of tags at once can undo each other: StowStore writes markers under its own lock. A bucket is created private: no ACL is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from stow.drivers.s3.backend import Backend
+from stow.drivers.s3.endpoint import DEFAULT_REGION, Endpoint
+from stow.drivers.s3.sdk import Sdk
+from stow.drivers.s3.translate import AnswerError, answer_error
+from stow.errors import AccessDeniedError, ContainerNotFoundError, ContainerTakenError, UnsupportedError
+from stow.storage.model import ContainerContents, Marker
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client  # stubs: not there at run time
+    from mypy_boto3_s3.type_defs import TagTypeDef
+
+T = TypeVar("T")
+TAG_PREFIX: Final = "stowstore.io-"
+_FIELDS: Final = ("installation", "namespace", "name", "uid", "nonce")
+_SYSTEM_TAGS: Final = "aws:"
+"""Tags of AWS itself: they come with the others, cannot be written and stay by themselves."""
+
+
+class Containers:
+    """Container operations of one backend. ``region`` is the configured one, None where none was."""
+
+    def __init__(self, sdk: Sdk, backend: Backend, *, endpoint: Endpoint, region: str | None) -> None:
+        self._sdk = sdk
+        self._backend = backend
+        self._endpoint = endpoint
+        self._region = region
+
+    async def create(self, name: str) -> None:
+        """Raises:
+        ContainerTakenError: it exists. AWS answers 200 to the owner's second create in us-east-1, so it is asked first.
+        """
+        try:
+            if await self.exists(name):
+                raise ContainerTakenError("A container of this name exists already. Choose another name, or load it.")
+        except AccessDeniedError:
+            pass  # somebody else's, or no right to look: the create itself tells
+
+        def create(client: S3Client) -> None:
+            if self._region is None or self._region == DEFAULT_REGION:
+                # us-east-1 is the one region that must not be named, and without a region there is nothing to name.
+                client.create_bucket(Bucket=name)
+                return
+            # The stubs list AWS's regions; other backends have their own.
+            client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self._region})  # type: ignore[typeddict-item]  # see above
+
+        await self._run(create)
+
+    async def exists(self, name: str) -> bool:
+        """Only a 200 or a 404 decides."""
+        try:
+            await self._run(lambda client: client.head_bucket(Bucket=name))
+        except ContainerNotFoundError:
+            return False
+        return True
+
+    async def read_marker(self, name: str) -> Marker | None:
+        """Raises:
+        ContainerNotFoundError, UnsupportedError.
+        """
+        self._check_markers()
+        tags = {tag["Key"]: tag["Value"] for tag in await self._tags(name)}
+        found = {field: tags.get(TAG_PREFIX + field, "") for field in _FIELDS}
+        return Marker(**found) if found["uid"] else None
+
+    async def write_marker(self, name: str, marker: Marker | None) -> None:
+        """Raises:
+        ContainerNotFoundError, UnsupportedError.
+        """
+        self._check_markers()
+        tags = [tag for tag in await self._tags(name) if not tag["Key"].startswith((TAG_PREFIX, _SYSTEM_TAGS))]
+        if marker is not None:
+            tags += [
+                {"Key": TAG_PREFIX + field, "Value": value} for field in _FIELDS if (value := getattr(marker, field))
+            ]
+        if tags:
+            await self._run(lambda client: client.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags}))
+        else:
+            await self._run(lambda client: client.delete_bucket_tagging(Bucket=name))
+
+    async def contents(self, name: str) -> ContainerContents:
+        """One page each of versions and uploads; the current versions are the objects.
+
+        A backend without versions says so (501), and then the objects are listed plainly.
+        """
+        uploads = await self._run(lambda client: client.list_multipart_uploads(Bucket=name))
+        open_uploads = len(uploads.get("Uploads", []))
+        truncated = bool(uploads.get("IsTruncated"))
+        try:
+            page = await self._run(lambda client: client.list_object_versions(Bucket=name, EncodingType="url"))
+        except UnsupportedError:
+            plain = await self._run(lambda client: client.list_objects_v2(Bucket=name, EncodingType="url"))
+            return ContainerContents(
+                objects=len(plain.get("Contents", [])),
+                uploads=open_uploads,
+                truncated=truncated or bool(plain.get("IsTruncated")),
+            )
+        versions = page.get("Versions", [])
+        current = sum(1 for version in versions if version.get("IsLatest"))
+        return ContainerContents(
+            objects=current,
+            versions=len(versions) - current + len(page.get("DeleteMarkers", [])),
+            uploads=open_uploads,
+            truncated=truncated or bool(page.get("IsTruncated")),
+        )
+
+    async def delete(self, name: str) -> None:
+        """Raises:
+        ContainerNotEmptyError
+        """
+        try:
+            await self._run(lambda client: client.delete_bucket(Bucket=name))
+        except ContainerNotFoundError:
+            return
+
+    def _check_markers(self) -> None:
+        if not self._backend.traits.capabilities.markers:
+            raise UnsupportedError("Containers of this backend carry no markers.")
+
+    async def _tags(self, name: str) -> list[TagTypeDef]:
+        try:
+            answer = await self._sdk.run(lambda client: client.get_bucket_tagging(Bucket=name))
+        except AnswerError as exc:
+            if exc.code == "NoSuchTagSet":
+                return []
+            raise answer_error(exc, container_only=True) from exc
+        return answer["TagSet"]
+
+    async def _run(self, function: Callable[[S3Client], T]) -> T:
+        try:
+            return await self._sdk.run(function)
+        except AnswerError as exc:
+            raise answer_error(exc, container_only=True) from exc
