@@ -46,7 +46,7 @@ STOW_LOCATION: Final = ResourceKind("StowLocation", "stowlocations", "stowlocati
 CLUSTER_STOW_LOCATION: Final = ResourceKind(
     "ClusterStowLocation", "clusterstowlocations", "clusterstowlocation", "csl", namespaced=False
 )
-STOW_CONTAINER: Final = ResourceKind("StowContainer", "stowcontainers", "stowcontainer", "sc", namespaced=True)
+STOW_CONTAINER: Final = ResourceKind("StowContainer", "stowcontainers", "stowcontainer", "stc", namespaced=True)
 
 KINDS: Final[Mapping[str, ResourceKind]] = MappingProxyType(
     {each.kind: each for each in (STOW_LOCATION, CLUSTER_STOW_LOCATION, STOW_CONTAINER)}

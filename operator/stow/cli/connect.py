@@ -47,7 +47,7 @@ def current_namespace(options: Options) -> str:
         return POD_NAMESPACE.read_text().strip()
     if in_cluster():
         return "default"
-    from stow.kube.client import kubeconfig_namespace  # late: the Kubernetes client takes most of a second to import
+    from stow.cli.discovery import kubeconfig_namespace  # late: the Kubernetes client takes most of a second to import
 
     return kubeconfig_namespace() or "default"
 
@@ -92,8 +92,13 @@ async def _through_kubeconfig(
             f"of audience {AUDIENCE} (docs/cli.md shows the lines).",
             exit_code=Exit.REFUSED,
         )
-    from stow.cli.discovery import discover_server, request_token  # late, as above
+    from stow.cli.discovery import server_and_token  # late, as above
 
-    server = server or await discover_server(*DISCOVERY)
-    token = token or await request_token(namespace, options.service_account, AUDIENCE)
-    return server, token
+    return await server_and_token(
+        discovery=DISCOVERY,
+        namespace=namespace,
+        service_account=options.service_account,
+        audience=AUDIENCE,
+        server=server,
+        token=token,
+    )
