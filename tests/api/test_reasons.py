@@ -1,16 +1,10 @@
-"""Reasons are documented, and every error has one."""
+"""Reasons are documented, and each says whether it needs a person."""
 
 import re
 
 import pytest
 
-from stow import errors
-from stow.api.failures import REASON_OF_ERROR, reason_for
 from stow.api.reasons import CONDITIONS, REASONS, ConditionType, Reason, needs_person
-
-
-def all_errors(root: type[errors.StowError] = errors.StowError) -> list[type[errors.StowError]]:
-    return [root, *(each for child in root.__subclasses__() for each in all_errors(child))]
 
 
 def test_every_reason_and_condition_is_documented() -> None:
@@ -52,27 +46,3 @@ def test_what_needs_a_person_is_stalled(reason: Reason) -> None:
 )
 def test_what_somebody_else_may_repair_is_tried_again(reason: Reason) -> None:
     assert not needs_person(reason)
-
-
-@pytest.mark.parametrize("error", all_errors())
-def test_every_error_has_a_reason(error: type[errors.StowError]) -> None:
-    assert reason_for(error.__new__(error)) in REASONS
-
-
-@pytest.mark.parametrize("error", [each for each in all_errors() if each.retryable])
-def test_what_is_retryable_does_not_wait_for_a_person(error: type[errors.StowError]) -> None:
-    assert not needs_person(reason_for(error.__new__(error)))
-
-
-def test_no_failure_reads_as_absence() -> None:
-    """Denied, unreachable and unknown are never absent."""
-    absent = {Reason.CONTAINER_NOT_FOUND, Reason.VANISHED}
-
-    assert {error for error in all_errors() if reason_for(error.__new__(error)) in absent} == {
-        errors.ContainerNotFoundError
-    }
-
-
-def test_an_error_has_the_reason_of_its_nearest_ancestor() -> None:
-    assert errors.IntegrityError not in REASON_OF_ERROR
-    assert reason_for(errors.IntegrityError("x")) == Reason.BACKEND_ERROR
