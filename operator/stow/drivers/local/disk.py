@@ -40,6 +40,10 @@ class Disk(Protocol):
 
     def fsync(self, fd: int) -> None: ...
 
+    def link(self, name: str, new_name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """A hard link; a file system may refuse it (other mount, too many names)."""
+        ...
+
     def reached(self, step: Step) -> None:
         """Nothing, outside tests."""
         ...
@@ -53,6 +57,9 @@ class HostDisk:
 
     def fsync(self, fd: int) -> None:
         os.fsync(fd)
+
+    def link(self, name: str, new_name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        os.link(name, new_name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=False)
 
     def reached(self, step: Step) -> None:
         pass

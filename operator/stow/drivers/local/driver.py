@@ -237,7 +237,7 @@ class LocalDriver:
         return await self._threads.run(self._within(container, step), given_up=gone)
 
     async def sweep_unfinished_containers(self, *, older_than: timedelta) -> Swept:
-        """Remove containers that a process began to make or to delete and did not finish."""
+        """Remove containers that a process began to make or to delete and did not finish. Needs no container to exist."""
         before_s = (self._clock() - older_than).timestamp()
 
         def step() -> Swept:

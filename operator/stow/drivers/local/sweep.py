@@ -46,8 +46,7 @@ class Swept:
 def sweep_container(folder: Folder, *, before_s: float, gone: threading.Event) -> Swept:
     """``before_s``: only what was last changed before that time, in seconds since the epoch."""
     with folder.part(UPLOADS) as uploads:
-        names = _names(uploads)
-        dead_uploads = sum(_remove_dead(name, uploads, before_s) for name in names)
+        dead_uploads = _remove_dead_uploads(folder, uploads, before_s)
     with folder.part(DATA) as data, folder.part(POINTERS) as pointers:
         names = [name for name in _names(data) if _VERSION.fullmatch(name)]
         referred, damaged = _referred(pointers, gone)
@@ -88,10 +87,15 @@ def _referred(pointers_fd: int, gone: threading.Event) -> tuple[set[str], int]:
     return versions, damaged
 
 
-def _remove_dead(name: str, dir_fd: int, before_s: float) -> bool:
-    # Small files exist unlocked, for the milliseconds of one step; their writer fails cleanly if one goes.
-    dead = (_is_old if name.endswith(TEMPORARY_SUFFIX) else _is_dead)(name, dir_fd, before_s)
-    return dead and _unlink([name], dir_fd) == 1
+def _remove_dead_uploads(folder: Folder, uploads_fd: int, before_s: float) -> int:
+    small = [name for name in _names(uploads_fd) if name.endswith(TEMPORARY_SUFFIX)]
+    large = [name for name in _names(uploads_fd) if not name.endswith(TEMPORARY_SUFFIX)]
+    removed = _unlink([name for name in large if _is_dead(name, uploads_fd, before_s)], uploads_fd)
+    if small:
+        # Small files are not locked themselves: they are written and used under the container's shared lock.
+        with suppress(Busy), folder.locked(alone=True):
+            removed += _unlink([name for name in small if _is_old(name, uploads_fd, before_s)], uploads_fd)
+    return removed
 
 
 def _is_old(name: str, dir_fd: int, before_s: float) -> bool:

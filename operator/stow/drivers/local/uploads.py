@@ -126,7 +126,7 @@ def link_upload(folder: Folder, source: int, source_folder: Folder, version: str
     """
     linked = new_version()
     with source_folder.part(DATA) as data, folder.part(UPLOADS) as uploads:
-        os.link(version, linked, src_dir_fd=data, dst_dir_fd=uploads, follow_symlinks=False)
+        disk.link(version, linked, src_dir_fd=data, dst_dir_fd=uploads)
         if not os.path.samestat(os.stat(linked, dir_fd=uploads, follow_symlinks=False), os.fstat(source)):
             os.unlink(linked, dir_fd=uploads)
             raise IntegrityError("The data file was exchanged by somebody else; look at the folder by hand.")
@@ -183,7 +183,7 @@ def publish(folder: Folder, pointer: Pointer, conditions: Conditions, disk: Disk
                 disk.reached(Step.POINTER_PREPARED)
                 home = _make_home(pointer.key, pointers_fd=pointers, disk=disk)
                 try:
-                    _put_in_place(temporary, pointer.key, uploads, home, create=conditions.if_none_match)
+                    _put_in_place(temporary, pointer.key, uploads, home, disk, create=conditions.if_none_match)
                     disk.reached(Step.POINTER_PUBLISHED)
                     _sync_published(home, disk)
                 finally:
@@ -208,24 +208,25 @@ def current_version(key: str, *, pointers_fd: int) -> str | None:
     return None if found is None else found.version
 
 
-def _put_in_place(temporary: str, key: str, uploads: int, home: int, *, create: bool) -> None:
+def _put_in_place(temporary: str, key: str, uploads: int, home: int, disk: Disk, *, create: bool) -> None:
     name = path_of(key)[-1]
     if not create:
         os.rename(temporary, name, src_dir_fd=uploads, dst_dir_fd=home)
         return
     try:
-        os.link(temporary, name, src_dir_fd=uploads, dst_dir_fd=home, follow_symlinks=False)
+        disk.link(temporary, name, src_dir_fd=uploads, dst_dir_fd=home)
     except FileExistsError:
         raise PreconditionFailedError("The object exists already.") from None
     _remove(temporary, dir_fd=uploads)
 
 
 def _sync_published(home: int, disk: Disk) -> None:
+    """What was renamed or removed is seen already: a retry would meet its own work, so the error is not a retryable one."""
     try:
         disk.fsync(home)
     except OSError as exc:
         raise WriteOutcomeUnknownError(
-            "The object is written, but the disk did not confirm it; read it back before relying on it."
+            "The change is made, but the disk did not confirm it; look at the object before relying on it."
         ) from exc
 
 
@@ -271,6 +272,7 @@ def remove_object(folder: Folder, key: str, conditions: Conditions, disk: Disk) 
 
     Raises:
         Busy, PreconditionFailedError, ContainerNotFoundError: nothing was changed.
+        WriteOutcomeUnknownError: it is deleted, but may be back after a power cut.
     """
     with folder.locked(alone=False), folder.key_locked(key), folder.part(POINTERS) as pointers:
         old = current_version(key, pointers_fd=pointers)
@@ -281,7 +283,7 @@ def remove_object(folder: Folder, key: str, conditions: Conditions, disk: Disk) 
         try:
             os.unlink(path_of(key)[-1], dir_fd=home)
             disk.reached(Step.POINTER_REMOVED)
-            disk.fsync(home)
+            _sync_published(home, disk)
         finally:
             os.close(home)
         if old:
