@@ -138,6 +138,8 @@ def _resource(path: str) -> str:
     """``secrets`` of ``/api/v1/namespaces/team/secrets/name``: names stay out of messages, which may travel."""
     parts = path.strip("/").split("/")
     rest = parts[3:] if parts[0] == "apis" else parts[2:]
+    if not rest:
+        return parts[-1]
     return rest[2] if len(rest) > 2 and rest[0] == "namespaces" else rest[0]
 
 

@@ -75,11 +75,15 @@ class _Spec:
 class _Wanted:
     plan: DriverPlan
     config: StoreConfig
+    cursor_key: bytes = field(repr=False)
     version: tuple[int, str, str]
     """Generation, and UID and resource version of the Secret."""
 
     def same_client(self, other: _Wanted) -> bool:
-        return (self.plan, self.config.base_container) == (other.plan, other.config.base_container)
+        return self._client() == other._client()
+
+    def _client(self) -> tuple[object, ...]:
+        return self.plan, self.config.base_container, self.cursor_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +225,13 @@ class StorePool:
         ref = secret_ref(location, known.spec, self._plans)
         secret = None if ref is None else await self._parts.secrets.get(*ref)
         version = (known.generation, secret.uid if secret else "", secret.resource_version if secret else "")
-        if slot.spec is not known or (slot.wanted is not None and slot.wanted.version == version):
+        cursor_key = self._parts.cursor_key()
+        wanted = slot.wanted
+        same = wanted is not None and (wanted.version, wanted.cursor_key) == (version, cursor_key)
+        if slot.spec is not known or same:
             return
         plan = driver_plan(location, known.spec, secret, settings=self._plans)
-        slot.wanted = _Wanted(plan, known.config, version)
+        slot.wanted = _Wanted(plan, known.config, cursor_key, version)
 
     def _read_spec(self, slot: _Slot, location: Snapshot) -> _Spec:
         spec = location_spec(location.ref.kind, location.spec)
@@ -306,10 +313,9 @@ class StorePool:
 
     async def _probed(self, ref: ObjectRef, wanted: _Wanted) -> StowStore:
         parts, member = self._parts, wanted.plan.member
-        cursor_key = parts.cursor_key()
         metrics = parts.metrics.bind(kind=member, location=metrics_label(ref))
         driver = parts.factories[member](wanted.plan)
-        store = StowStore(wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=cursor_key)
+        store = StowStore(wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=wanted.cursor_key)
         try:
             await store.probe()
         except BaseException:

@@ -1,0 +1,195 @@
+"""Secrets of locations: read by name with ``get``, never listed or watched, and looked at again every half a minute.
+
+Each Secret is read once a round, however many locations use it; whoever asks gets what the last round saw. A read that fails - denied, no
+answer - changes nothing: only a clear 404 is "absent". Values never leave in a log or an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from stow.api.credentials import decode_secret_data
+from stow.api.location import location_spec
+from stow.api.meta import LOCATION_KINDS
+from stow.errors import ControlPlaneError, InvalidSpecError, StowError
+from stow.kube.plans import PlanSettings, SecretRef, secret_ref
+from stow.kube.rest import NOT_FOUND, Requests, object_path
+from stow.reconcile.objects import ObjectRef
+from stow.reconcile.ports import Objects, SecretData, Secrets
+from stow.storage.clock import Clock
+
+POLL_INTERVAL: Final = timedelta(seconds=30)
+JITTER: Final = 0.1
+"""Each round comes up to a tenth sooner or later, so that replicas spread."""
+ABSENT_FRESH: Final = timedelta(seconds=2)
+"""For so long an absence is believed without asking: a Secret is often applied right after its location."""
+MAX_READS: Final = 8
+"""In flight in one round: thousands of Secrets must not become a burst."""
+
+_log = logging.getLogger(__name__)
+
+
+class SecretReader:
+    """Implements :class:`stow.reconcile.ports.Secrets` by asking the API server each time."""
+
+    def __init__(self, request: Requests) -> None:
+        self._request = request
+
+    async def get(self, namespace: str, name: str) -> SecretData | None:
+        """Raises:
+        ControlPlaneError: denied, or no answer.
+        """
+        try:
+            raw = await self._request("GET", object_path("Secret", namespace, name))
+        except ControlPlaneError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        meta = raw.get("metadata") or {}
+        data = {key: value or b"" for key, value in decode_secret_data(raw.get("data")).items()}
+        return SecretData(str(meta.get("uid", "")), str(meta.get("resourceVersion", "")), data)
+
+
+def referenced_secrets(objects: Objects, settings: PlanSettings) -> dict[SecretRef, set[ObjectRef]]:
+    """The Secrets that locations refer to now, with their users."""
+    found: dict[SecretRef, set[ObjectRef]] = {}
+    for kind in LOCATION_KINDS:
+        for location in objects.list(kind):
+            try:
+                ref = secret_ref(location, location_spec(kind, location.spec), settings)
+            except InvalidSpecError:
+                continue
+            if ref is not None:
+                found.setdefault(ref, set()).add(location.ref)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the last successful read said. ``read_at`` None: none succeeded yet."""
+
+    secret: SecretData | None
+    read_at: datetime | None
+
+    def differs(self, other: SecretData | None) -> bool:
+        return self.read_at is None or _version(self.secret) != _version(other)
+
+
+def _version(secret: SecretData | None) -> tuple[str, str] | None:
+    return None if secret is None else (secret.uid, secret.resource_version)
+
+
+class SecretPoller:
+    """Implements :class:`stow.reconcile.ports.Secrets` from memory, and ``Wakes`` for the locations of a Secret that changed."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        referenced: Callable[[], Mapping[SecretRef, Collection[ObjectRef]]],
+        *,
+        clock: Clock,
+        interval: timedelta = POLL_INTERVAL,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._secrets = secrets
+        self._referenced = referenced
+        self._clock = clock
+        self._interval = interval
+        self._sleep = sleep
+        self._uniform = uniform
+        self._seen: dict[SecretRef, _Seen] = {}
+        self._reading: dict[SecretRef, asyncio.Task[None]] = {}
+        self._failing: set[SecretRef] = set()
+        self._listeners: dict[object, Callable[[ObjectRef], None]] = {}
+
+    async def get(self, namespace: str, name: str) -> SecretData | None:
+        """What is known, read now where nothing is known or it is old.
+
+        Raises:
+            ControlPlaneError: it was never read, and cannot be read now.
+        """
+        ref = (namespace, name)
+        seen = self._seen.get(ref)
+        if seen is None or self._is_old(seen):
+            await self._read(ref)
+            seen = self._seen.get(ref)
+        if seen is None or seen.read_at is None:
+            raise ControlPlaneError("The location's Secret cannot be read from the API server just now.")
+        return seen.secret
+
+    def _is_old(self, seen: _Seen) -> bool:
+        if seen.read_at is None:
+            return True
+        fresh = ABSENT_FRESH if seen.secret is None else 2 * self._interval
+        return self._clock() - seen.read_at >= fresh
+
+    def subscribe(self, listener: Callable[[ObjectRef], None]) -> Callable[[], None]:
+        """Called with each location whose Secret changed, came or went; call the result to end it."""
+        token = object()
+        self._listeners[token] = listener
+
+        def unsubscribe() -> None:
+            self._listeners.pop(token, None)
+
+        return unsubscribe
+
+    async def run(self) -> None:
+        """A round every interval, give or take a tenth, until cancelled."""
+        while True:
+            await self._sleep(self._interval.total_seconds() * self._uniform(1 - JITTER, 1 + JITTER))
+            await self.poll()
+
+    async def poll(self) -> None:
+        """One round: read what is referenced, forget what is not any more, tell what changed."""
+        referenced = self._referenced()
+        for ref in set(self._seen) - set(referenced):
+            self._seen.pop(ref)
+            self._failing.discard(ref)
+        slots = asyncio.Semaphore(MAX_READS)
+
+        async def look(ref: SecretRef) -> None:
+            async with slots:
+                await self._read(ref)
+
+        async with asyncio.TaskGroup() as group:
+            for ref in referenced:
+                group.create_task(look(ref))
+
+    async def _read(self, ref: SecretRef) -> None:
+        """Concurrent askers share one read; one that goes away does not end it for the others. Never raises a StowError."""
+        task = self._reading.get(ref)
+        if task is None:
+            task = self._reading[ref] = asyncio.create_task(self._read_now(ref))
+            task.add_done_callback(lambda _: self._reading.pop(ref, None))
+        await asyncio.shield(task)
+
+    async def _read_now(self, ref: SecretRef) -> None:
+        before = self._seen.get(ref)
+        try:
+            secret = await self._secrets.get(*ref)
+        except StowError as error:
+            if before is None:
+                self._seen[ref] = _Seen(None, None)
+            if ref not in self._failing:
+                self._failing.add(ref)
+                _log.warning("A Secret cannot be read; what is known of it stays in use: %s", error.message)
+            return
+        self._failing.discard(ref)
+        self._seen[ref] = _Seen(secret, self._clock())
+        if before is not None and before.differs(secret):
+            self._wake(ref)
+
+    def _wake(self, ref: SecretRef) -> None:
+        for location in self._referenced().get(ref, ()):
+            for listener in tuple(self._listeners.values()):
+                try:
+                    listener(location)
+                except Exception:  # noqa: BLE001 - one listener's fault must not stop the round
+                    _log.exception("A listener failed on a changed Secret of %s", location)
