@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
@@ -39,7 +40,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """SIGTERM ends a run like Ctrl-C: fixtures are torn down, so no server and no folder stays behind."""
     del config
-    signal.signal(signal.SIGTERM, _interrupt)
+    if threading.current_thread() is threading.main_thread():  # signals have handlers there alone
+        signal.signal(signal.SIGTERM, _interrupt)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -127,6 +129,7 @@ def kube_admin(control_plane: ControlPlane) -> KubeClientFactory:
         await kube_config.load_kube_config(
             str(control_plane.kubeconfig_path), client_configuration=configuration, persist_config=False
         )
+        configuration.proxy = None  # it is on loopback, whatever the environment says
         async with kube_client.ApiClient(configuration) as api:
             yield api
 

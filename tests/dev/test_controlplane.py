@@ -156,6 +156,21 @@ async def test_rbac_refuses_an_account_without_rights(
     assert caught.value.status == 403
 
 
+def test_another_user_gets_a_kubeconfig_and_only_the_rights_that_rbac_gives(
+    kubectl: Callable[..., str], control_plane: ControlPlane, unique_name: Callable[[str], str]
+) -> None:
+    group = unique_name("group")
+    path = control_plane.write_client_kubeconfig(unique_name("jane"), user="jane", groups=[group])
+    kubectl("create", "clusterrolebinding", group, "--clusterrole=view", f"--group={group}")
+
+    who = kubectl("auth", "whoami", "--output=jsonpath={.status.userInfo.username}", f"--kubeconfig={path}")
+    rights = kubectl("auth", "can-i", "--list", "--no-headers", f"--kubeconfig={path}")
+
+    assert who == "jane"
+    assert any(line.startswith("configmaps ") for line in rights.splitlines())
+    assert not any(line.startswith(("secrets ", "*.* ")) for line in rights.splitlines())
+
+
 async def test_a_role_with_resource_names_governs_a_made_up_subresource(
     kube_admin: KubeClientFactory, namespace: str
 ) -> None:

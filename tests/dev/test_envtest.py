@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
 import io
+import socket
 import tarfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -115,3 +119,41 @@ def test_whatever_fails_is_said_in_one_line_and_leaves_nothing(
 def test_a_host_that_refuses_connections_is_no_more_than_a_reason() -> None:
     with pytest.raises(DevError, match="cannot be reached"):
         fetch_url(f"https://127.0.0.1:{free_port()}/", 10)
+
+
+def test_a_host_that_says_nothing_is_given_up_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(DevError, match=r"127\.0\.0\.1 did not answer within 0\.2 s"):
+            fetch_url(f"https://127.0.0.1:{port}/", 10, connect_timeout_s=0.2)
+
+
+def test_a_body_of_more_than_the_limit_is_refused() -> None:
+    with http_server(b"x" * 11) as url, pytest.raises(DevError, match="sent more than 10 bytes"):
+        fetch_url(url, 10)
+
+
+def test_a_body_within_the_limit_is_returned() -> None:
+    with http_server(b"x" * 10) as url:
+        assert fetch_url(url, 10) == b"x" * 10
+
+
+@contextlib.contextmanager
+def http_server(body: bytes) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()

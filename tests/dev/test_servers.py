@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, SSLError
 
 from servers.minio import MinioServer, start_minio
 from servers.moto import MotoServer
@@ -24,7 +24,7 @@ CONFIG = Config(
 )
 
 
-def s3(server: MinioServer | MotoServer, *, secret_key: str | None = None) -> Any:
+def s3(server: MinioServer | MotoServer, *, secret_key: str | None = None, verify: str | None = None) -> Any:
     return boto3.client(
         "s3",
         endpoint_url=server.endpoint,
@@ -32,6 +32,7 @@ def s3(server: MinioServer | MotoServer, *, secret_key: str | None = None) -> An
         aws_secret_access_key=secret_key or server.secret_key,
         region_name=server.region,
         config=CONFIG,
+        verify=verify,
     )
 
 
@@ -73,6 +74,14 @@ def test_a_minio_listens_on_loopback_and_writes_nothing_outside_its_run_folder(
 
     assert urlsplit(server.endpoint).hostname == "127.0.0.1"
     assert list(home.iterdir()) == []
+
+
+def test_a_minio_with_tls_is_verified_by_its_own_authority_alone(group: ProcessGroup, assets: Assets) -> None:
+    server = start_minio(group, assets.find("minio"), tls=True)
+
+    assert s3(server, verify=str(server.ca_path)).list_buckets()["Buckets"] == []
+    with pytest.raises(SSLError):
+        s3(server).list_buckets()
 
 
 def test_two_minios_of_one_run_are_apart(group: ProcessGroup, assets: Assets) -> None:

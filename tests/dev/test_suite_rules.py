@@ -72,13 +72,6 @@ def test_every_kind_of_skip_fails_and_an_expected_failure_does_not(tmp_path: Pat
     assert "skipped in" not in done.stdout
 
 
-def test_a_module_that_skips_itself_fails_the_run_alone(tmp_path: Path) -> None:
-    assert run_pytest(tmp_path, it=SKIPS["of_a_module"]).returncode not in (
-        pytest.ExitCode.OK,
-        pytest.ExitCode.NO_TESTS_COLLECTED,
-    )
-
-
 def test_sigterm_tears_session_fixtures_down(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, it=SLOW)
 

@@ -13,7 +13,7 @@ import http.client
 import json
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,13 +43,13 @@ class ControlPlane:
         self._port = 0
         self._server: Process
         pki = run.folder("pki")
-        authority = certificates.Authority(pki, now=certificates.now())
-        self.ca_path = authority.path
-        self._serving = authority.issue_server(
+        self._authority = certificates.Authority(pki, now=certificates.now())
+        self.ca_path = self._authority.path
+        self._serving = self._authority.issue_server(
             "kube-apiserver", names=(*certificates.LOOPBACK_NAMES, *certificates.API_SERVER_NAMES)
         )
-        self.admin = authority.issue_client("admin", user="stow-dev-admin", groups=["system:masters"])
-        self._manager = authority.issue_client("kube-controller-manager", user="system:kube-controller-manager")
+        self.admin = self._authority.issue_client("admin", user="stow-dev-admin", groups=["system:masters"])
+        self._manager = self._authority.issue_client("kube-controller-manager", user="system:kube-controller-manager")
         self._token_key, self._token_public_key = certificates.write_token_keys(pki)
         self.kubeconfig_path = run.path / "kubeconfig"
         self.audit_path = run.folder("logs") / "audit.jsonl"
@@ -97,6 +97,16 @@ class ControlPlane:
     def ended(self) -> Process | None:
         """The first of the three that ended by itself, if there is one."""
         return self._group.ended()
+
+    def write_client_kubeconfig(self, name: str, *, user: str, groups: Sequence[str] = ()) -> Path:
+        """A KUBECONFIG for another user, who may do what RBAC allows; `name` names its files, and is used once.
+
+        Needs the address, so it comes after the first `start`.
+        """
+        path = self._run.folder("kubeconfigs") / name
+        client = self._authority.issue_client(f"client-{name}", user=user, groups=groups)
+        write_kubeconfig(path, server_url=self.server_url, ca_path=self.ca_path, client=client)
+        return path
 
     def audit_events(self) -> list[Mapping[str, Any]]:
         """Every write that was answered before this call (see `audit`), in order; needs `audited=True` and a running

@@ -86,14 +86,14 @@ def _write_program(path: Path, content: IO[bytes]) -> None:
     path.chmod(0o755)
 
 
-def fetch_url(url: str, limit_bytes: int) -> bytes:
+def fetch_url(url: str, limit_bytes: int, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> bytes:
     """See `Fetch`. Works in a daemon thread, because nothing can cut a name resolution that hangs."""
     answers: queue.Queue[bytes | DevError | None] = queue.Queue()
     threading.Thread(target=_fetch_into, args=(url, limit_bytes, answers), daemon=True).start()
     try:
-        first = answers.get(timeout=CONNECT_TIMEOUT_S)
+        first = answers.get(timeout=connect_timeout_s)
     except queue.Empty:
-        raise DevError(f"{urlsplit(url).hostname} did not answer within {CONNECT_TIMEOUT_S:g} s") from None
+        raise DevError(f"{urlsplit(url).hostname} did not answer within {connect_timeout_s:g} s") from None
     outcome = answers.get() if first is None else first  # None: it is connected; each read has its own deadline
     if isinstance(outcome, bytes):
         return outcome
