@@ -1,0 +1,40 @@
+"""Health, readiness, metrics and the API's description: for probes and scrapers, without a token, without any name of a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from stow.gateway import answers
+from stow.gateway.openapi import DOCUMENT
+from stow.gateway.ports import Readiness
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+class System:
+    """Serves the system paths. ``draining`` makes it unready whatever else is there."""
+
+    def __init__(self, readiness: Readiness, registry: CollectorRegistry, *, draining: Callable[[], bool]) -> None:
+        self._readiness = readiness
+        self._registry = registry
+        self._draining = draining
+
+    def answer(self, path: str) -> web.StreamResponse:
+        match path:
+            case "/healthz":
+                return answers.text(200, b"ok\n", _TEXT)
+            case "/readyz":
+                return self._ready()
+            case "/metrics":
+                return answers.text(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+            case _:
+                return answers.document(200, DOCUMENT)
+
+    def _ready(self) -> web.StreamResponse:
+        missing = sorted(name for name, there in self._readiness().items() if not there)
+        if self._draining():
+            missing.append("draining")
+        return answers.document(503 if missing else 200, {"ready": not missing, "missing": missing})
