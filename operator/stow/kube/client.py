@@ -46,7 +46,7 @@ async def load_configuration(config: KubeConfig) -> Configuration:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # untyped there
         else:
             path = str(config.path) if config.path is not None else None
-            await load_kube_config(
+            await load_kube_config(  # type: ignore[no-untyped-call]  # untyped there
                 path, context=config.context, client_configuration=configuration, persist_config=False
             )
     except (ConfigException, OSError, ValueError) as exc:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from stow.api.conditions import Wanted
 from stow.api.reasons import Reason
 from stow.api.status import ContainerStatus, LocationStatus
+from stow.reconcile.objects import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Waiting:
     message: str
     after: timedelta | None = None
     """None: the scheduler's backoff."""
+    silent: bool = False
+    """What is about to change by itself: an object that has no status yet gets none for it, which saves a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +65,11 @@ class Result:
     outcome: Outcome
     status: LocationStatus | ContainerStatus
     conditions: tuple[Wanted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A result for the object as it is after the writes of the reconcile itself."""
+
+    snapshot: Snapshot
+    result: Result

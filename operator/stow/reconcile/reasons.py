@@ -35,6 +35,8 @@ BY_ERROR: Final[Mapping[type[StowError], Reason]] = MappingProxyType(
         errors.CredentialsInvalidError: Reason.CREDENTIALS_INVALID,
         errors.UnsupportedCredentialTypeError: Reason.UNSUPPORTED_CREDENTIAL_TYPE,
         errors.AccessDeniedError: Reason.DENIED,
+        errors.AmbientCredentialsForbiddenError: Reason.AMBIENT_CREDENTIALS_FORBIDDEN,
+        errors.LocalDisabledError: Reason.LOCAL_DISABLED,
         errors.EndpointForbiddenError: Reason.ENDPOINT_FORBIDDEN,
         errors.ControlPlaneError: Reason.PROGRESSING,
         errors.BackendError: Reason.BACKEND_ERROR,

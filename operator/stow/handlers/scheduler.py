@@ -1,0 +1,212 @@
+"""When is each object looked at next, and by whom? In memory, one entry an object, rebuilt from the watches at start.
+
+Bounded workers, and a bound for each group (a location and its containers), so that one bad location never starves the others. Never two
+reconciles of one object at once; a wake during a run makes exactly one more run after it. What waits without a time of its own is tried
+again after a growing, jittered backoff. Belongs to one event loop; what decides is the injected clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from stow.reconcile.objects import ObjectRef
+from stow.reconcile.outcome import Gone, Outcome, Ready, Stalled, Waiting
+
+FIRST_BACKOFF_S: Final = 1.0
+LONGEST_BACKOFF_S: Final = 300.0
+"""Five minutes: what a person who has just repaired something is ready to wait at most."""
+JITTER: Final = 0.1
+"""Each pause is up to so much longer, so that what failed together does not come back together."""
+
+Reconcile = Callable[[ObjectRef], Awaitable[Outcome]]
+"""One pass over an object; handles every failure itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much runs at once."""
+
+    workers: int = 8
+    per_group: int = 4
+    """Of the workers, for one location and its containers."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    due: float | None = None
+    attempt: int = 0
+    """Consecutive runs that ended Waiting."""
+    running: bool = False
+    queued: bool = False
+    again: bool = False
+
+
+@dataclass(slots=True)
+class _Group:
+    queue: deque[ObjectRef] = field(default_factory=deque)
+    running: int = 0
+
+
+class Scheduler:
+    """``monotonic`` gives seconds, ``jitter`` a number in [0, 1)."""
+
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        group_of: Callable[[ObjectRef], Hashable],
+        *,
+        monotonic: Callable[[], float],
+        jitter: Callable[[], float],
+        limits: Limits | None = None,
+    ) -> None:
+        self._reconcile = reconcile
+        self._group_of = group_of
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._limits = limits or Limits()
+        self._entries: dict[ObjectRef, _Entry] = {}
+        self._heap: list[tuple[float, int, ObjectRef]] = []
+        self._order = count()
+        self._groups: dict[Hashable, _Group] = {}
+        self._turn: deque[Hashable] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    @property
+    def depth(self) -> int:
+        """Objects that are due and wait for a worker."""
+        return sum(len(group.queue) for group in self._groups.values())
+
+    @property
+    def known(self) -> int:
+        return len(self._entries)
+
+    @property
+    def busy(self) -> int:
+        """Reconciles that run now."""
+        return len(self._tasks)
+
+    def wake(self, ref: ObjectRef, *, after_s: float = 0.0, afresh: bool = False) -> None:
+        """Look at the object now (or so soon), even if it would be due later. ``afresh``: its backoff starts anew."""
+        entry = self._entries.setdefault(ref, _Entry())
+        if afresh:
+            entry.attempt = 0
+        if entry.running:
+            entry.again = True
+        elif not entry.queued:
+            self._due_at(ref, entry, self._monotonic() + after_s)
+        self._changed.set()
+
+    def pump(self) -> float | None:
+        """Start what is due as far as workers are free; the time at which the next entry is due, None without one."""
+        now = self._monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            due, _, ref = heapq.heappop(self._heap)
+            entry = self._entries.get(ref)
+            if entry is None or entry.due != due or entry.running or entry.queued:
+                continue  # superseded by a later wake
+            entry.due, entry.queued = None, True
+            self._enqueue(ref)
+        self._start()
+        return self._heap[0][0] if self._heap else None
+
+    async def run(self) -> None:
+        """Until cancelled; then all reconciles are cancelled and awaited."""
+        try:
+            while True:
+                self._changed.clear()
+                next_due = self.pump()
+                timeout = None if next_due is None else max(0.0, next_due - self._monotonic())
+                try:
+                    async with asyncio.timeout(timeout):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Wait until nothing that is due now is left to run. For tests and an orderly end."""
+        self.pump()
+        while self._tasks:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self.pump()
+
+    def _due_at(self, ref: ObjectRef, entry: _Entry, due: float) -> None:
+        if entry.due is None or due < entry.due:
+            entry.due = due
+            heapq.heappush(self._heap, (due, next(self._order), ref))
+
+    def _enqueue(self, ref: ObjectRef) -> None:
+        key = self._group_of(ref)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+            self._turn.append(key)
+        group.queue.append(ref)
+
+    def _start(self) -> None:
+        """Round robin over the groups, so that a long queue of one takes its turn like a short one."""
+        idle = 0
+        while self._turn and idle < len(self._turn) and len(self._tasks) < self._limits.workers:
+            key = self._turn[0]
+            self._turn.rotate(-1)
+            group = self._groups[key]
+            if not group.queue or group.running >= self._limits.per_group:
+                idle += 1
+                if not group.queue and not group.running:
+                    self._turn.remove(key)
+                    del self._groups[key]
+                    idle = 0
+                continue
+            idle = 0
+            ref = group.queue.popleft()
+            entry = self._entries[ref]
+            entry.queued, entry.running = False, True
+            group.running += 1
+            task = asyncio.create_task(self._run(ref, entry, group), name=f"reconcile {ref}")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._changed.set()
+
+    async def _run(self, ref: ObjectRef, entry: _Entry, group: _Group) -> None:
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._reconcile(ref)
+        finally:
+            entry.running = False
+            group.running -= 1
+            self._plan(ref, entry, outcome)
+
+    def _plan(self, ref: ObjectRef, entry: _Entry, outcome: Outcome | None) -> None:
+        """When to look again. ``None``: the reconcile itself broke off, which counts as waiting."""
+        entry.attempt = entry.attempt + 1 if outcome is None or isinstance(outcome, Waiting) else 0
+        now = self._monotonic()
+        if entry.again:
+            entry.again = False
+            self._due_at(ref, entry, now)
+            return
+        pause = self._pause(entry, outcome)
+        if pause is not None:
+            self._due_at(ref, entry, now + pause * (1 + JITTER * self._jitter()))
+        elif isinstance(outcome, Gone):
+            del self._entries[ref]
+
+    def _pause(self, entry: _Entry, outcome: Outcome | None) -> float | None:
+        if isinstance(outcome, Ready | Stalled | Waiting) and outcome.after is not None:
+            return outcome.after.total_seconds()
+        if outcome is None or isinstance(outcome, Waiting):
+            exponent = min(entry.attempt - 1, 16)  # 2 ** 16 s is far above the longest
+            return float(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**exponent))
+        return None
