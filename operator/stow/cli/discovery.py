@@ -38,13 +38,16 @@ async def server_and_token(
     """
     try:
         async with connect(KubeConfig()) as api:
+            request = requests(api)
             if server is None:
-                found = await requests(api)("GET", object_path("ConfigMap", *discovery))
+                found = await request("GET", object_path("ConfigMap", *discovery))
                 server = str(found.get("data", {}).get("url", ""))
             if token is None:
-                token = await request_token(
-                    api, namespace=namespace, service_account=service_account, audience=audience
+                issued = await request_token(
+                    request, namespace=namespace, service_account=service_account, audience=audience
                 )
+                token = issued.token
+            return server, token
     except ControlPlaneError as error:
         what = "gateway" if server is None else "token"
         code = Exit.NOT_FOUND if error.status == NOT_FOUND else Exit.UNAVAILABLE
@@ -52,4 +55,3 @@ async def server_and_token(
         raise CommandError(f"No {what} is known: {error.message} Or {hint}.", exit_code=code) from error
     except StowError as error:
         raise CommandError(error.message, exit_code=Exit.FAILED, code=error.code) from error
-    return server, token
