@@ -1,13 +1,14 @@
-"""Builders and fakes for what stands on the API server: objects, Secrets, time."""
+"""Builders and fakes for what stands on the API server: objects, Secrets, requests, time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stow.errors import StowError
+from stow.errors import ControlPlaneError, StowError
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import SecretData
 
@@ -96,3 +97,63 @@ class FakeSecrets:
         if isinstance(answer, StowError):
             raise answer
         return answer
+
+
+class FakeApi:
+    """Implements `Requests` for plain objects: names, versions, conflicts. `fail` is raised by the next requests."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
+        self.fail: StowError | None = None
+        self._version = 0
+
+    @property
+    def writes(self) -> list[tuple[str, str]]:
+        return [(method, path) for method, path in self.requests if method != "GET"]
+
+    async def __call__(
+        self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: object = None
+    ) -> dict[str, Any]:
+        self.requests.append((method, path))
+        await asyncio.sleep(0)
+        if self.fail is not None:
+            raise self.fail
+        if method == "GET" and path not in self.objects and not self._is_name(path):
+            items = [o for key, o in self.objects.items() if key.startswith(f"{path}/")]
+            return copy.deepcopy({"metadata": {}, "items": items})
+        if method == "POST":
+            assert isinstance(body, dict)
+            path = f"{path}/{body['metadata']['name']}"
+            if path in self.objects:
+                raise refusal(409)
+            return self._store(path, body)
+        if path not in self.objects:
+            raise refusal(404)
+        if method == "PUT":
+            assert isinstance(body, dict)
+            version = body["metadata"].get("resourceVersion")
+            if version not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
+                raise refusal(409)
+            return self._store(path, body)
+        if method == "DELETE":
+            return self.objects.pop(path)
+        return copy.deepcopy(self.objects[path])
+
+    @staticmethod
+    def _is_name(path: str) -> bool:
+        return len(path.strip("/").split("/")) % 2 == 0  # /api/v1/namespaces/NS/secrets/NAME
+
+    def _store(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._version += 1
+        self.bodies.append(copy.deepcopy(body))
+        stored = copy.deepcopy(body)
+        stored["metadata"]["resourceVersion"] = str(self._version)
+        stored["metadata"].setdefault("uid", f"uid-{self._version}")
+        self.objects[path] = stored
+        return copy.deepcopy(stored)
+
+
+def refusal(status: int) -> ControlPlaneError:
+    return ControlPlaneError(f"The API server answered {status}.", status=status)

@@ -23,8 +23,6 @@ from stow.kube.cache import NAMESPACE, WATCHED_KINDS, ObjectCache
 from stow.kube.rest import GONE, NOT_FOUND, collection_path, lines, requests
 from stow.reconcile.objects import Snapshot
 
-PAGE_SIZE: Final = 500
-"""client-go's page: some megabytes at most, whatever stands in status."""
 CLUSTER_KINDS: Final = frozenset({CLUSTER_STOW_LOCATION.kind, NAMESPACE})
 
 _log = logging.getLogger(__name__)
@@ -38,6 +36,8 @@ class WatchSettings:
     """Only these; empty: all of the cluster."""
     cluster_kinds: bool = True
     """Whether ClusterStowLocations and Namespaces are watched. Without a ClusterRole it has to be off: then there are none."""
+    page_size: int = 500
+    """client-go's page: some megabytes at most, whatever stands in status."""
     list_timeout_s: float = 30.0
     """For each page."""
     connect_timeout_s: float = 10.0
@@ -139,14 +139,15 @@ class Watcher:
         """Replace what is known by what there is; returns the list's version."""
         path = collection_path(stream.kind, stream.namespace)
         found: list[Snapshot] = []
-        query = [("limit", str(PAGE_SIZE))]
+        limit = ("limit", str(self._settings.page_size))
+        query = [limit]
         while True:
             page = await self._request("GET", path, query=query)
             found += [s for s in (_snapshot(raw, stream.kind) for raw in page.get("items") or ()) if s is not None]
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
                 break
-            query = [("limit", str(PAGE_SIZE)), ("continue", str(meta["continue"]))]
+            query = [limit, ("continue", str(meta["continue"]))]
         self._cache.replace(stream.kind, found, namespace=stream.namespace)
         self._listed(stream)
         return str(meta.get("resourceVersion") or "")
