@@ -113,6 +113,19 @@ def test_kubebuilder_assets_that_are_no_folder_are_refused(lookup: Callable[...,
         lookup(environ={"KUBEBUILDER_ASSETS": "/absent"}).find("api")
 
 
+def test_a_relative_folder_is_found_from_everywhere(
+    lookup: Callable[..., Assets], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers are started in their run folder."""
+    write_program(tmp_path / "given" / "api")
+    write_program(tmp_path / "given" / "client")
+    monkeypatch.chdir(tmp_path)
+    assets = lookup(environ={"KUBEBUILDER_ASSETS": "given", "PATH": "given"})
+
+    assert assets.find("api") == tmp_path / "given" / "api"
+    assert assets.find("client") == tmp_path / "given" / "client"
+
+
 def test_the_cache_comes_before_download_and_build(
     lookup: Callable[..., Assets], cache: Cache, recipe: FakeRecipe
 ) -> None:

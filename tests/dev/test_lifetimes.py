@@ -17,6 +17,7 @@ import pytest
 
 from dev.pids import descendants, gone, open_pid
 from stow.dev.assets import Assets
+from stow.dev.runfolder import RunFolder
 
 TIMEOUT_S = 60.0
 PLAIN_OWNER = """
@@ -73,7 +74,10 @@ def test_an_owner_without_any_signal_handling_leaves_nothing(tmp_path: Path, num
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_development_cluster_leaves_nothing(assets: Assets, tmp_path: Path, number: signal.Signals) -> None:
-    with owner(CLUSTER_OWNER, tmp_path) as process:
+    # Longer than the name of a Unix socket may be, and with a space.
+    temporary = tmp_path / f"temporary {'folder' * 20}"
+    temporary.mkdir()
+    with owner(CLUSTER_OWNER, temporary) as process:
         assert process.stdout is not None
         command, _, kubeconfig = process.stdout.readline().strip().partition("=")
         assert command == "export KUBECONFIG"
@@ -87,5 +91,23 @@ def test_a_development_cluster_leaves_nothing(assets: Assets, tmp_path: Path, nu
 
         assert len(below) == 6  # three supervisors and their commands
         assert all(gone(pid, timeout_s=TIMEOUT_S) for pid in below)
-        assert list(tmp_path.iterdir()) == []
+        assert list(temporary.iterdir()) == []
         assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+
+
+def test_what_is_left_when_supervisors_are_killed_too_goes_with_the_next_start(tmp_path: Path) -> None:
+    with owner(PLAIN_OWNER, tmp_path) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        children = list(descendants(process.pid))
+        below = [open_pid(pid) for pid in children]
+
+        process.send_signal(signal.SIGSTOP)  # it must not see them end one by one
+        for pid in (*children[::2], process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait(TIMEOUT_S)
+
+        assert all(gone(pid, timeout_s=TIMEOUT_S) for pid in below)
+        assert folder.is_dir()
+        with RunFolder(parent=tmp_path) as run:
+            assert list(tmp_path.iterdir()) == [run.path]

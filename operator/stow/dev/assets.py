@@ -132,11 +132,11 @@ class Assets:
             raise DevError(
                 f"{ASSETS_VARIABLE} is {folder}, which is no folder: correct it, or unset it to let the programs be found or built"
             )
-        return _executable(Path(folder) / tool.name)
+        return _executable(Path(folder).absolute() / tool.name)  # servers start in other folders than this one
 
     def _on_path(self, tool: Tool) -> Path | None:
         found = shutil.which(tool.name, path=self._workshop.environ.get("PATH", "")) if tool.on_path else None
-        return None if found is None else Path(found)
+        return None if found is None else Path(found).absolute()
 
     def _cached(self, tool: Tool) -> Path | None:
         cache = self._workshop.cache
