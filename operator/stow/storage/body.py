@@ -6,7 +6,7 @@ straight on can never have sent a whole wrong body: the exception comes out of t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 from stow.errors import (
     BackendFailedError,
@@ -35,7 +35,7 @@ class CheckedBody:
         self._hash: RunningHash | None = new_md5() if md5 is not None else None
         self.received_bytes = 0
 
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         """Raises:
         BodyTooShortError, BodyTooLongError, ChecksumMismatchError, LimitExceededError: before the last chunk is given.
         """

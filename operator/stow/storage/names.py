@@ -18,6 +18,7 @@ MAX_METADATA_BYTES: Final = 2048
 _CONTAINER = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _METADATA_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_ANY_SLASH = re.compile(r"[/\\]")
 _SCHEME = re.compile(r"[a-z][a-z0-9]*")
 
 
@@ -29,7 +30,7 @@ class KeyRules:
     max_segment_bytes: int | None = None
     """Of one part between slashes."""
     dot_segments: bool = True
-    """``.`` and ``..`` as whole segments are kept apart."""
+    """``.`` and ``..`` as whole segments are kept apart. A backend that resolves them may trim spaces and take backslashes for slashes."""
     empty_segments: bool = True
     """``a//b`` and ``a/`` stay what they are."""
     leading_slash: bool = True
@@ -87,7 +88,7 @@ class KeyRules:
         inner = segments[1:-1] if len(segments) > 1 else []
         if not self.empty_segments and "" in inner:
             return "has an empty segment (//), which this backend refuses or folds"
-        if not self.dot_segments and ("." in segments or ".." in segments):
+        if not self.dot_segments and any(part.strip() in {".", ".."} for part in _ANY_SLASH.split(key)):
             return "has a segment . or .., which this backend refuses or resolves"
         if self.max_segment_bytes is not None and any(len(s.encode()) > self.max_segment_bytes for s in segments):
             return f"has a segment of over {self.max_segment_bytes} bytes, which this backend refuses"

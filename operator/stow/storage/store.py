@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from stow.errors import (
     AccessDeniedError,
+    BackendFailedError,
     ContainerNotAllowedError,
     ContainerNotFoundError,
     ContainerTakenError,
@@ -414,10 +415,15 @@ class StowStore:
                 raise LimitExceededError(f"An object may have 0 to {limit} bytes here, not {size_bytes}.")
             await self.get_container(reference.container, scope=scope)
             body = CheckedBody(stream, size_bytes=size_bytes, limit_bytes=limit, md5=options.content_md5)
-            async with aclosing(aiter(body)) as chunks:
+            try:
                 written = await driver.write(
-                    reference.container, reference.key, chunks, size_bytes=size_bytes, options=options
+                    reference.container, reference.key, aiter(body), size_bytes=size_bytes, options=options
                 )
+            except NotFoundError as error:
+                settled = await self._settled(error, reference.container)
+                if isinstance(settled, ObjectNotFoundError) and options.if_match is None:
+                    raise BackendFailedError("The backend denies an object that it was to make.", status=404) from error
+                raise
             self._metrics.written(body.received_bytes)
             return written
 

@@ -84,6 +84,9 @@ def _mode(backend: Backend) -> dict[str, str]:
 
 
 def _opened(backend: Backend, response: aiohttp.ClientResponse, byte_range: ByteRange | None) -> Stream:
+    if response.status == 206 and response.headers.get("content-length") == "0":
+        # MinIO's answer to a suffix range of an empty object: a 206 of nothing, with a Content-Range that is none.
+        raise RangeNotSatisfiableError("No byte of the object is in the range.", size_bytes=0)
     if response.status != 206:
         metadata = object_metadata(response.headers, backend.traits)
         served = (0, metadata.size_bytes)
