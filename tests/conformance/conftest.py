@@ -23,7 +23,8 @@ async def opened_kinds() -> AsyncIterator[dict[str, Kind]]:
     opened: dict[str, Kind] = {}
     yield opened
     for kind in opened.values():
-        await kind.driver.aclose()
+        for driver in (kind.unreachable(), kind.denied(), kind.driver):
+            await driver.aclose()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conformance.world import World
 
 TABLE_PATH: Final = Path(__file__).with_name("promises.toml")
-KINDS: Final = ("memory",)
+KINDS: Final = ("memory", "local", "minio", "moto")
 FAULTS: Final = frozenset(range(1, 12))
 """The numbered faults of the original store that this one must not have."""
 

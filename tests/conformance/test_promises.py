@@ -6,15 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-import conformance.promised.absence
-import conformance.promised.changes
-import conformance.promised.containers
-import conformance.promised.integrity
-import conformance.promised.keys
-import conformance.promised.listing
-import conformance.promised.read
-import conformance.promised.signing
-import conformance.promised.write  # noqa: F401  each import registers its proofs
+import conformance.promised.all  # noqa: F401  registers the proofs
 from conformance.kinds import SHORTFALLS, KindBuilder
 from conformance.refusals import REFUSALS
 from conformance.table import KINDS, LATER, PROMISES, PROOFS, Promise, Proof, problems, proofs

@@ -48,18 +48,18 @@ class Kind:
 
     name: str
     driver: Driver
-    denied: Callable[[], Awaitable[Driver]]
-    unreachable: Callable[[], Awaitable[Driver]]
+    denied: Callable[[], Driver]
+    unreachable: Callable[[], Driver]
     secrets: tuple[str, ...] = ()
 
 
 def kind_of(driver: Driver, *, kind_name: str, secrets: tuple[str, ...] = ()) -> Kind:
     """A kind whose denials and outages are made by wrappers."""
 
-    async def denied() -> Driver:
+    def denied() -> Driver:
         return Failing(driver, lambda: AccessDeniedError("The backend does not allow this to these credentials."))
 
-    async def unreachable() -> Driver:
+    def unreachable() -> Driver:
         return Failing(driver, lambda: BackendUnreachableError("The backend does not answer."))
 
     return Kind(kind_name, driver, denied, unreachable, secrets)

@@ -53,7 +53,7 @@ class Failing(Wrapper):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.inner, name)
-        if not inspect.iscoroutinefunction(value):
+        if not inspect.iscoroutinefunction(value) or name == "sign":  # which asks no backend
             return value
 
         async def refuse(*args: Any, **kwargs: Any) -> Any:

@@ -60,7 +60,7 @@ async def absent_container(world: World) -> None:
 @promise("denied-is-not-absent")
 async def denied(world: World) -> None:
     await world.client.write("k", b"data")
-    client = await world.client_over(await world.kind.denied())
+    client = await world.client_over(world.kind.denied())
     for verb_name, verb in VERBS.items():
         error = await outcome(verb, client)
         assert isinstance(error, CredentialsError), f"{verb_name}: {error!r}"
@@ -71,7 +71,7 @@ async def denied(world: World) -> None:
 @promise("unreachable-is-not-absent")
 async def unreachable(world: World) -> None:
     await world.client.write("k", b"data")
-    client = await world.client_over(await world.kind.unreachable())
+    client = await world.client_over(world.kind.unreachable())
     for verb_name, verb in VERBS.items():
         error = await outcome(verb, client)
         assert isinstance(error, BackendUnreachableError), f"{verb_name}: {error!r}"
@@ -82,8 +82,8 @@ async def unreachable(world: World) -> None:
 @promise("denied-container-is-not-absent")
 async def denied_container(world: World) -> None:
     for driver, expected in (
-        (await world.kind.denied(), CredentialsError),
-        (await world.kind.unreachable(), BackendUnreachableError),
+        (world.kind.denied(), CredentialsError),
+        (world.kind.unreachable(), BackendUnreachableError),
     ):
         store = world.make_store(driver, dynamic_allowed=lambda _name, _scope: True)
         for call in (

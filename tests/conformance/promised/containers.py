@@ -105,7 +105,7 @@ async def ours(world: World) -> None:
 async def markers(world: World) -> None:
     made = await world.new_container()
     assert (await world.store.container_state(made)).marker is None
-    odd = Marker("in st=all&ation", "ns", "n" * 63, "0f0e-uid", "nonce/+=")
+    odd = Marker("in st=all+ation.:/@_", "ns", "n" * 63, "0f0e-uid", "nonce/+=")
     for marker in (OURS, odd, None):
         await world.store.mark_container(made, marker)
         assert (await world.store.container_state(made)).marker == marker

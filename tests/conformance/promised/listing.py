@@ -10,7 +10,7 @@ from conformance.world import World
 from stow.errors import InvalidArgumentError, InvalidCursorError, InvalidReferenceError
 from stow.storage.names import DataReference
 
-KEYS = ("a", "a!", "a/b", "a/c", "a0", "ab", "b", "b/x/1", "b/x/2", "b/y", "z", "é", "\uffee", "\U0001f600")
+KEYS = ("A", "a!", "a/b", "a/c", "a0", "ab", "b!", "b/x/1", "b/x/2", "b/y", "z", "é", "\uffee", "\U0001f600")
 
 
 async def fill(world: World, keys: tuple[str, ...] = KEYS) -> None:
@@ -60,10 +60,18 @@ async def byte_order(world: World) -> None:
 @promise("list-prefix-is-no-folder")
 async def prefixes_of_keys(world: World) -> None:
     await fill(world)
-    for prefix in ("a", "a/", "b/x", "b/x/", "z", "é", "nothing"):
+    for prefix in ("a", "a/", "b/x", "b/x/", "b/", "nothing"):
         for limit in (1, 2, 1000):
             keys, _ = await pages(world.client, prefix, limit=limit)
             assert keys == sorted((k for k in KEYS if k.startswith(prefix)), key=str.encode), (prefix, limit)
+
+
+@promise("list-prefix-that-is-a-key")
+async def prefix_that_is_a_key(world: World) -> None:
+    await fill(world, ("a", "k", "k1", "k2", "l"))
+    for limit in (1, 2, 1000):
+        keys, _ = await pages(world.client, "k", limit=limit)
+        assert keys == ["k", "k1", "k2"], limit
 
 
 @promise("list-delimiter-folds")
@@ -165,7 +173,7 @@ async def altered_cursor(world: World) -> None:
 
 @promise("foreign-cursor-is-refused")
 async def foreign_cursor(world: World) -> None:
-    await fill(world, ("a", "ab", "ac", "b"))
+    await fill(world, ("aa", "ab", "ac", "b"))
     cursor = (await world.client.list("a", limit=1)).cursor
     assert cursor is not None
     with pytest.raises(InvalidCursorError):

@@ -84,7 +84,7 @@ async def signing_location(world: World) -> None:
 @promise("denied-is-not-signed-away")
 async def denied_location(world: World) -> None:
     """A location that is not let in may sign (nobody asks the backend), but never says that something is absent."""
-    store = world.make_store(await world.kind.denied())
+    store = world.make_store(world.kind.denied())
     try:
         signed = await store.create_signed_url(
             store.reference(world.container, "k"), SignedURLProperties(scope=wanted(world)[0])
