@@ -253,6 +253,26 @@ async def test_a_cancelled_step_is_waited_for_and_undone() -> None:
     threads.close()
 
 
+async def test_a_step_that_hangs_lets_its_cancelled_caller_go_and_is_undone_when_it_ends() -> None:
+    threads = Threads(workers=1, lock_timeout_s=1, settle_timeout_s=0.01)
+    entered, leave, undone = threading.Event(), threading.Event(), threading.Event()
+
+    def step() -> str:
+        entered.set()
+        leave.wait(10)
+        return "opened"
+
+    task = asyncio.create_task(threads.run(step, undo=lambda _: undone.set()))
+    await asyncio.to_thread(entered.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not undone.is_set()
+    leave.set()
+    assert await asyncio.to_thread(undone.wait, 10)
+    threads.close()
+
+
 async def test_a_cancelled_step_that_did_not_begin_never_does() -> None:
     threads = Threads(workers=1, lock_timeout_s=1)
     leave = threading.Event()

@@ -46,14 +46,19 @@ def stub_driver(
     endpoint: str,
     *,
     deadlines: Deadlines = QUICK,
-    multipart: Multipart = Multipart(),
+    multipart: Multipart | None = None,
     credentials: Credentials = KEYS,
     dialect: Dialect = Dialect.AWS,
     budget: ByteBudget | None = None,
 ) -> S3Driver:
     """For a stub: short deadlines, no jitter."""
     config = S3Config(
-        credentials, endpoint=endpoint, dialect=dialect, egress=DEV_EGRESS, deadlines=deadlines, multipart=multipart
+        credentials,
+        endpoint=endpoint,
+        dialect=dialect,
+        egress=DEV_EGRESS,
+        deadlines=deadlines,
+        multipart=multipart if multipart is not None else Multipart(),
     )
     return S3Driver(config, clock=utc_now, budget=budget, jitter=lambda: 0.0, new_nonce=lambda: "nonce-1")
 

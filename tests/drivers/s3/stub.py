@@ -33,7 +33,14 @@ class Partial:
     data: bytes
 
 
-Answer = Callable[[Seen], bytes | Partial]
+@dataclass(frozen=True)
+class CutOff:
+    """Send this much and close."""
+
+    data: bytes
+
+
+Answer = Callable[[Seen], bytes | Partial | CutOff]
 
 
 def http(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
@@ -80,12 +87,16 @@ class Stub:
                 reply = self.answer(seen)
                 if reply == CLOSE:
                     return
+                if isinstance(reply, CutOff):
+                    writer.write(reply.data)
+                    await writer.drain()
+                    return
                 if isinstance(reply, Partial) or reply == HANG:
                     writer.write(reply.data if isinstance(reply, Partial) else b"")
                     await reader.read()
                     self.gone.put_nowait(place)
                     return
-                writer.write(reply)
+                writer.write(reply.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if method == "HEAD" else reply)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             self.gone.put_nowait(place)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drivers.s3.setup import Counter, body, content, failing, stub_driver
-from drivers.s3.stub import CLOSE, HANG, Partial, Seen, error, http, serve
+from drivers.s3.stub import CLOSE, HANG, CutOff, Partial, Seen, error, http, serve
 from stow.drivers.s3.config import Deadlines
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import (
@@ -31,7 +31,8 @@ OBJECT = {"etag": '"e1"', "last_modified": "Mon, 23 Nov 2026 02:00:00 GMT"}
 EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
 
-async def put(driver: S3Driver, *chunks: bytes, options: WriteOptions = WriteOptions()) -> str:
+async def put(driver: S3Driver, *chunks: bytes, options: WriteOptions | None = None) -> str:
+    options = options if options is not None else WriteOptions()
     return (await driver.write("b-1", "k", body(*chunks), size_bytes=sum(map(len, chunks)), options=options)).etag
 
 
@@ -213,7 +214,7 @@ async def _open_read(driver: S3Driver) -> None:
 
 
 async def _endless() -> AsyncIterator[bytes]:
-    yield b"x" * 1000
+    yield b"x" * 70_000  # more than a frame, so that something goes out
     await asyncio.Event().wait()
 
 
@@ -227,7 +228,7 @@ def _operations(driver: S3Driver) -> dict[str, object]:
         "delete": (HANG, lambda: driver.delete("b-1", "k", if_match=None)),
         "put in the middle": (
             HANG,
-            lambda: driver.write("b-1", "k", _endless(), size_bytes=100_000, options=WriteOptions()),
+            lambda: driver.write("b-1", "k", _endless(), size_bytes=200_000, options=WriteOptions()),
         ),
         "container": (HANG, lambda: driver.container_exists("b-1")),
     }
@@ -260,10 +261,8 @@ async def test_leaving_a_read_early_ends_it_at_the_backend() -> None:
         await driver.aclose()
 
 
-@pytest.mark.parametrize("name", list(_operations(None)))  # type: ignore[arg-type]  # the names alone
+@pytest.mark.parametrize("name", [name for name in _operations(None) if name != "put in the middle"])  # type: ignore[arg-type]  # the names alone
 async def test_a_silent_backend_is_cut_at_its_deadline(name: str) -> None:
-    if name == "put in the middle":
-        return  # the source of the body is what is silent there, and has a deadline of its own
     replies: list[bytes | Partial] = []
     async with serve(lambda _: replies[0]) as stub:
         driver = stub_driver(stub.endpoint)
@@ -310,30 +309,11 @@ async def test_a_body_that_fails_is_never_stored_and_its_own_exception_comes_out
 
 @pytest.mark.parametrize("cut", [b"", b"x" * 999])
 async def test_an_answer_that_breaks_off_is_an_error_and_not_an_end(cut: bytes) -> None:
-    short = b'HTTP/1.1 200 X\r\ncontent-length: 1000\r\netag: "e"\r\nconnection: close\r\n\r\n' + cut
-    async with _raw(short) as endpoint:
-        driver = stub_driver(endpoint)
+    async with serve(lambda _: CutOff(b'HTTP/1.1 200 X\r\ncontent-length: 1000\r\netag: "e"\r\n\r\n' + cut)) as stub:
+        driver = stub_driver(stub.endpoint)
         with pytest.raises(BackendUnreachableError):
             await content(driver, "b-1", "k")
         await driver.aclose()
-
-
-def _raw(data: bytes):  # type: ignore[no-untyped-def]  # an async context manager of the endpoint
-    import contextlib
-
-    @contextlib.asynccontextmanager
-    async def run() -> AsyncIterator[str]:
-        async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(data)
-            await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        server.close()
-
-    return run()
 
 
 @pytest.mark.parametrize(
@@ -349,14 +329,16 @@ async def test_a_range_that_was_not_asked_for_is_refused(status: int, headers: d
     async with serve(lambda _: http(status, b"12345", etag='"e"', **headers)) as stub:
         driver = stub_driver(stub.endpoint)
         with pytest.raises(BackendFailedError):
-            await driver.read("b-1", "k", ByteRange(5, 10))
+            await driver.read("b-1", "k", ByteRange(1, 3))
         await driver.aclose()
 
 
-async def test_a_condition_that_fails_is_told_apart() -> None:
-    for status, code in ((412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")):
-        async with serve(lambda _, reply=error(status, code): reply) as stub:  # type: ignore[misc]  # a default argument binds the loop's value
-            driver = stub_driver(stub.endpoint)
-            with pytest.raises(PreconditionFailedError):
-                await put(driver, b"x", options=WriteOptions(if_match="e"))
-            await driver.aclose()
+@pytest.mark.parametrize(
+    ("status", "code"), [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")]
+)
+async def test_a_condition_that_fails_is_told_apart(status: int, code: str) -> None:
+    async with serve(lambda _: error(status, code)) as stub:
+        driver = stub_driver(stub.endpoint)
+        with pytest.raises(PreconditionFailedError):
+            await put(driver, b"x", options=WriteOptions(if_match="e"))
+        await driver.aclose()

@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 from stow.drivers.local.faults import translated
@@ -28,9 +29,11 @@ class Busy(Exception):
 
 
 class Threads:
-    """The pool. ``lock_timeout_s`` bounds the wait for other writers of the same key or container."""
+    """The pool. ``lock_timeout_s`` bounds the wait for other writers of the same key or container, ``settle_timeout_s`` that of a
+    cancelled caller for the end of its step: a disk that hangs keeps a thread, not the caller, and cleaning up follows when it lets go."""
 
-    def __init__(self, *, workers: int, lock_timeout_s: float) -> None:
+    def __init__(self, *, workers: int, lock_timeout_s: float, settle_timeout_s: float = 1.0) -> None:
+        self._settle_timeout_s = settle_timeout_s
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stow-local")
         self._lock_timeout_s = lock_timeout_s
 
@@ -58,8 +61,10 @@ class Threads:
             if given_up is not None:
                 given_up.set()
             if not running.cancel():
-                await _settled(running)
-                if undo is not None and running.exception() is None:
+                await _settled(running, self._settle_timeout_s)
+                if undo is not None and not running.done():
+                    running.add_done_callback(partial(_undo_late, undo))
+                elif undo is not None and running.exception() is None:
                     await self.finish(lambda: undo(running.result()))
             raise
 
@@ -70,7 +75,7 @@ class Threads:
         except RuntimeError:  # the pool is shut down, and cleaning up is worth the short wait
             _quiet(step)
             return
-        if await _settled(running):
+        if await _settled(running, self._settle_timeout_s):
             raise asyncio.CancelledError
 
     async def when_free(self, step: Callable[[], T], *, undo: Callable[[T], None] | None = None) -> T:
@@ -106,15 +111,22 @@ def _quiet(step: Callable[[], object]) -> None:
         return
 
 
-async def _settled(running: Future[T]) -> bool:
+def _undo_late(undo: Callable[[T], None], running: Future[T]) -> None:
+    if not running.cancelled() and running.exception() is None:
+        _quiet(lambda: undo(running.result()))
+
+
+async def _settled(running: Future[T], timeout_s: float) -> bool:
     """Wait until the thread is done, however often this task is cancelled meanwhile. True if it was: the caller passes that on."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
     waiter = asyncio.wrap_future(running)
+    # The caller looks at ``running``; an exception of ``waiter`` that nobody asked for would be logged.
+    waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
     cancelled = False
-    while not waiter.done():
+    while not waiter.done() and (left_s := deadline - loop.time()) > 0:
         try:
-            await asyncio.wait([waiter])
+            await asyncio.wait([waiter], timeout=left_s)
         except asyncio.CancelledError:
             cancelled = True
-    if not waiter.cancelled():
-        waiter.exception()  # the caller looks at ``running``; unlooked-at, asyncio would log it
     return cancelled

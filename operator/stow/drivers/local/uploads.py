@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,18 +62,24 @@ class Conditions:
 
 @dataclass(slots=True)
 class Upload:
-    """One data file on its way. ``version`` is its name; ``fd`` is open and locked until the end."""
+    """One data file on its way. ``version`` is its name; ``fd`` is open and locked until the end.
+
+    ``in_use`` keeps a clean-up from closing ``fd`` under a step that hangs: by the time the step goes on, the number could be
+    another file's.
+    """
 
     version: str
     fd: int
     size_bytes: int = 0
     md5: hashlib._Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
     crc32c: int = 0
+    in_use: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
-        if self.fd >= 0:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
+        with self.in_use:
+            if self.fd >= 0:
+                fd, self.fd = self.fd, -1
+                os.close(fd)
 
     def described(self, key: str, attributes: ObjectAttributes, at: datetime) -> Pointer:
         metadata = ObjectMetadata(
@@ -99,7 +106,8 @@ def open_upload(folder: Folder, disk: Disk) -> Upload:
 
 
 def append(upload: Upload, chunk: bytes, disk: Disk) -> None:
-    write_all(disk, upload.fd, chunk)
+    with upload.in_use:
+        write_all(disk, upload.fd, chunk)
     upload.md5.update(chunk)
     upload.crc32c = google_crc32c.extend(upload.crc32c, chunk)
     upload.size_bytes += len(chunk)
@@ -107,7 +115,8 @@ def append(upload: Upload, chunk: bytes, disk: Disk) -> None:
 
 
 def sync(upload: Upload, disk: Disk) -> None:
-    disk.fsync(upload.fd)
+    with upload.in_use:
+        disk.fsync(upload.fd)
     disk.reached(Step.DATA_SYNCED)
 
 
