@@ -164,7 +164,7 @@ async def test_a_foreign_folder_is_no_container_and_stays_as_it_is(box: Box, con
     assert sorted(path.name for path in foreign.iterdir()) == content
 
 
-@pytest.mark.parametrize("name", ["..", ".", "../box", "/tmp", "a/b", ".new-x", "box\0", "", "..box"])
+@pytest.mark.parametrize("name", ["..", ".", "../box", "/etc", "a/b", ".new-x", "box\0", "", "..box"])
 async def test_a_name_that_leads_elsewhere_reaches_no_file(box: Box, name: str) -> None:
     calls: list[Call] = [
         lambda: box.driver.create_container(name, None),

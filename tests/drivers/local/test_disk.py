@@ -18,6 +18,9 @@ from drivers.local.box import Box
 from stow.drivers.local.disk import HostDisk, Step
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.local.faults import translate
+from stow.drivers.local.folders import opened_container
+from stow.drivers.local.roots import Root
+from stow.drivers.local.sweep import sweep_container
 from stow.drivers.local.threads import Threads
 from stow.errors import (
     AccessDeniedError,
@@ -197,6 +200,26 @@ async def test_while_a_pointer_is_damaged_no_data_file_is_swept(faked: Box) -> N
     swept = await faked.driver.sweep_orphans("box", older_than=timedelta(minutes=1))
     assert (swept.data_files, swept.damaged_pointers) == (0, 1)
     pointer.write_bytes(content)
+    assert await faked.get("k") == b"kept"
+
+
+async def test_what_is_published_while_the_sweep_looks_is_kept(faked: Box) -> None:
+    """The pointer appears after the first look at the pointers has begun; only the second one sees it."""
+    await faked.put("other", b"x")
+    await faked.put("k", b"kept")
+    pointer, aside = faked.folder / "pointers" / "k.p", faked.base / "aside"
+    pointer.rename(aside)
+
+    class Publishing(threading.Event):
+        def is_set(self) -> bool:
+            if aside.exists():
+                aside.rename(pointer)
+            return False
+
+    with opened_container(Root.of(faked.base / "team", faked.base), "box") as folder:
+        later_s = (datetime.now(UTC) + timedelta(hours=1)).timestamp()
+        swept = sweep_container(folder, before_s=later_s, gone=Publishing())
+    assert swept.data_files == 0
     assert await faked.get("k") == b"kept"
 
 
