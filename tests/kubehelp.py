@@ -72,7 +72,7 @@ class ServiceAccounts:
 
 
 async def until(cache: ObjectCache, holds: Callable[[], bool], *, within_s: float = DEADLINE_S) -> None:
-    """Wait for a change after which `holds()` is true."""
+    """Wait for a change of the cache's objects after which `holds()` is true."""
     changed = asyncio.Event()
     end = cache.subscribe(lambda *_: changed.set())
     try:

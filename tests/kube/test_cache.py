@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from fakes.kube import START, namespace_snapshot, snapshot
+from fakes.kube import START, namespace_snapshot, settle, snapshot
 from stow.kube.cache import WATCHED_KINDS, ObjectCache
 from stow.reconcile.objects import ObjectRef, Snapshot
 
@@ -86,13 +87,17 @@ def test_a_listing_with_lower_versions_is_believed() -> None:
     assert found.resource_version == "20"
 
 
-def test_it_is_synced_once_every_kind_was_listed() -> None:
+async def test_it_is_synced_once_every_kind_was_listed() -> None:
     cache = ObjectCache()
+    waiting = asyncio.create_task(cache.wait_synced())
     for kind in WATCHED_KINDS:
         assert not cache.synced
         assert kind in cache.unsynced
+        await settle()
+        assert not waiting.done()
         cache.mark_synced(kind)
     assert cache.synced
+    await waiting
 
 
 def test_labels_of_namespaces_follow_their_changes() -> None:

@@ -1,11 +1,12 @@
 """What is known of custom resources and namespaces, in memory: filled by a watch, read by everybody.
 
 Bounded by what the cluster holds. An event that is older than what is known changes nothing; a complete listing replaces what was known
-of its kind (and namespace). Belongs to one event loop; no call awaits.
+of its kind (and namespace). Belongs to one event loop; nothing in it waits but :meth:`ObjectCache.wait_synced`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -50,6 +51,7 @@ class ObjectCache:
     def __init__(self, kinds: Iterable[str] = WATCHED_KINDS) -> None:
         self._objects: dict[str, dict[ObjectRef, Snapshot]] = {kind: {} for kind in kinds}
         self._unsynced = set(self._objects)
+        self._complete = asyncio.Event()
         self._by_location: dict[ObjectRef, dict[ObjectRef, Snapshot]] = {}
         self._by_declared: dict[tuple[ObjectRef, str], dict[ObjectRef, Snapshot]] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
@@ -119,7 +121,14 @@ class ObjectCache:
                 self._store(snapshot, before)
 
     def mark_synced(self, kind: str) -> None:
+        """Every object of the kind was listed once."""
         self._unsynced.discard(kind)
+        if not self._unsynced:
+            self._complete.set()
+
+    async def wait_synced(self) -> None:
+        """Return when every kind was listed once; the caller has the deadline."""
+        await self._complete.wait()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Hear of each change from now on; call the result to end it."""
