@@ -58,7 +58,9 @@ def test_fields_that_only_cluster_locations_have_are_marked(manual: Any) -> None
     both = {name for name, _ in fields(schema(STOW_LOCATION.plural, "spec"))}
     cluster = {name for name, _ in fields(schema(CLUSTER_STOW_LOCATION.plural, "spec"))} - both
     marked = {
-        row["field"] for row in manual.table("locations.md", "Fields of spec") if row["meaning"].startswith("cluster only")
+        row["field"]
+        for row in manual.table("locations.md", "Fields of spec")
+        if row["meaning"].startswith("cluster only")
     }
 
     assert marked == {name for name in cluster if "." not in name}

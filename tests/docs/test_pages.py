@@ -79,7 +79,9 @@ def test_every_example_of_our_kinds_is_one_that_the_api_takes(page: Path, manual
 
 
 def test_the_pages_of_both_custom_resources_have_examples_of_them(manual: Any) -> None:
-    shown = {each["kind"] for page in ("locations.md", "containers.md") for each in objects(ROOT / "docs" / page, manual)}
+    shown = {
+        each["kind"] for page in ("locations.md", "containers.md") for each in objects(ROOT / "docs" / page, manual)
+    }
 
     assert set(KINDS) <= shown
 
