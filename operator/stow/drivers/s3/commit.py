@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.headers import CHECKSUM, nonce_of, object_metadata
 from stow.drivers.s3.objects import head_answer
-from stow.drivers.s3.translate import AnswerError, answer_error
+from stow.drivers.s3.translate import AnswerError, answer_error, may_have_happened
 from stow.drivers.s3.wire import Answer, Request, Upload, nothing_was_sent
 from stow.errors import BackendError, StowError, WriteOutcomeUnknownError
 from stow.storage.model import ObjectAttributes, ObjectMetadata
-
-_AMBIGUOUS: Final = frozenset({500, 502, 504})
-"""Statuses after which the write may have happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ async def settled(
     try:
         written = await send()
     except AnswerError as exc:
-        if exc.status not in _AMBIGUOUS:
+        if not may_have_happened(exc):
             raise answer_error(exc, conditional="if-match" in target.conditions) from exc
         return await _after_lost_answer(backend, target, exc)
     except LostAnswerError as exc:
@@ -83,7 +79,7 @@ async def commit(backend: Backend, request: Request) -> Answer:
     """Send the request that makes a write visible, once.
 
     Raises:
-        AnswerError, StowError: it did not happen, or (statuses of ``_AMBIGUOUS``) may have.
+        AnswerError, StowError: it did not happen, or (``may_have_happened``) it may have.
         LostAnswerError: it may have happened.
     """
     try:

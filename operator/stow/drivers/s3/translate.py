@@ -184,6 +184,11 @@ BY_STATUS: Final[Mapping[int, Fault]] = {
 }
 
 
+def may_have_happened(answer: AnswerError) -> bool:
+    """Whether a write that was answered so may still have been done: a failure on the way, without a code that says what."""
+    return answer.status in {500, 502, 504} and BY_CODE.get(answer.code or "", _FAILED) is _FAILED
+
+
 def answer_error(answer: AnswerError, *, conditional: bool = False, container_only: bool = False) -> StowError:
     """``conditional``: the request had If-Match, so an absent object fails the condition. ``container_only``: no object was asked for."""
     if answer.wrong_region:

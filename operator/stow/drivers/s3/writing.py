@@ -53,9 +53,10 @@ async def write(
     target = Target(bucket, key, headers=headers, conditions=conditions, nonce=nonce)
     if size_bytes is None:
         return await _write_unknown(backend, target, body, options)
-    if size_bytes <= SMALL_BYTES:
+    single_bytes = _single_limit(backend, conditional=bool(conditions))
+    if size_bytes <= min(SMALL_BYTES, single_bytes):
         return await put_bytes(backend, target, [chunk async for chunk in body], options)
-    if size_bytes <= _single_limit(backend, conditional=bool(conditions)):
+    if size_bytes <= single_bytes:
         return await _put_stream(backend, target, body, size_bytes, options)
     check_conditional_complete(backend, target)
     return await settled(backend, target, options.attributes, lambda: upload_known(backend, target, body, size_bytes))
