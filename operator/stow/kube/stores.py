@@ -31,6 +31,7 @@ from stow.kube.plans import (
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import OpenedStore, Secrets
 from stow.storage.clock import Clock
+from stow.storage.crashpoints import Crash, no_crash
 from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy, Resolve, system_resolve
 from stow.storage.metrics import StoreMetrics
@@ -133,6 +134,7 @@ class PoolParts:
     """Raises StowError while there is none yet."""
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     resolve: Resolve = system_resolve
+    crash: Crash = no_crash
 
 
 class StorePool:

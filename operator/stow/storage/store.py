@@ -34,6 +34,7 @@ from stow.storage.attributes import check_attributes
 from stow.storage.body import CheckedBody, ReadStream
 from stow.storage.clock import Clock
 from stow.storage.containers import ContainerMap, not_allowed, visible
+from stow.storage.crashpoints import Crash, CrashPoint, no_crash
 from stow.storage.cursor import CursorSeal
 from stow.storage.driver import Capabilities, Driver, SignRequest
 from stow.storage.metrics import LocationMetrics
@@ -90,11 +91,13 @@ class StowStore:
         metrics: LocationMetrics,
         cursor_key: bytes,
         signed_url: Driver | None = None,
+        crash: Crash = no_crash,
     ) -> None:
         self.config = config
         self._main = main
         self._signed_url = signed_url
         self._clock = clock
+        self._crash = crash
         self._metrics = metrics
         self._seal = CursorSeal(cursor_key, config.uid)
         self._loads: dict[str, asyncio.Task[ContainerEntry]] = {}
@@ -172,8 +175,11 @@ class StowStore:
                 if marker is None or not await self._carries(driver, name, marker):
                     raise
             else:
-                if marker is not None and driver.capabilities.markers and not driver.capabilities.marker_with_create:
-                    await driver.write_marker(name, marker)
+                self._crash(CrashPoint.CONTAINER_CREATED)
+                if marker is not None and driver.capabilities.markers:
+                    if not driver.capabilities.marker_with_create:
+                        await driver.write_marker(name, marker)
+                    self._crash(CrashPoint.MARKER_WRITTEN)
             return self._loaded(name, marker)
 
     @staticmethod
@@ -278,6 +284,7 @@ class StowStore:
             if not self._main.capabilities.markers:
                 raise UnsupportedError("This backend cannot mark containers with their owner.")
             await self._main.write_marker(name, marker)
+            self._crash(CrashPoint.MARKER_WRITTEN)
 
     async def container_contents(self, name: str) -> ContainerContents:
         async with self._operation("list", name):
