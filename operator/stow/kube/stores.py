@@ -317,7 +317,9 @@ class StorePool:
         parts, member = self._parts, wanted.plan.member
         metrics = parts.metrics.bind(kind=member, location=metrics_label(ref))
         driver = parts.factories[member](wanted.plan)
-        store = StowStore(wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=wanted.cursor_key)
+        store = StowStore(
+            wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=wanted.cursor_key, crash=parts.crash
+        )
         try:
             await store.probe()
         except BaseException:
