@@ -12,16 +12,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from gateway.faults import FaultyDriver
 from stow.drivers.memory import MemoryBackend, MemoryDriver
 from stow.errors import StowError
 from stow.gateway.app import Gateway, Parts
 from stow.gateway.ports import Identity
 from stow.gateway.settings import Deadlines, GatewaySettings
 from stow.reconcile.objects import ObjectRef, Snapshot
+from stow.reconcile.ownership import identity_of
 from stow.reconcile.ports import OpenedStore
 from stow.storage.driver import Driver
 from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
@@ -186,6 +188,8 @@ class World:
         self.missing: dict[str, bool] = {"caches": True, "signing-keys": True}
         self.audit: list[dict[str, object]] = []
         self.port = 0
+        self.driver: FaultyDriver
+        """Of the location that was planted last."""
         self.gateway: Gateway | None = None
 
     # Planting
@@ -205,7 +209,9 @@ class World:
         raw = {"local": {"path": name}, **(spec or {})}
         self.memory.known[ref] = Snapshot(ref, f"uid-{name}", 1, "1", START, spec=raw)
         signer = HMACLocalSigner(PUBLIC_URL, lambda: self.keyring, route_of=lambda _: route, clock=self.clock)  # type: ignore[arg-type,return-value]  # None only while a test says so
-        main = driver or MemoryDriver(clock=self.clock, backend=self.backend, signer=signer)
+        memory = MemoryDriver(clock=self.clock, backend=self.backend, signer=signer)
+        self.driver = FaultyDriver(memory)
+        main = driver or cast("Driver", self.driver)
         store = StowStore(
             config or StoreConfig(f"uid-{name}", sign_methods=frozenset(Method)),
             main,
@@ -239,7 +245,7 @@ class World:
             "provisioned": "Created",
             "containerName": made,
             "fqn": store.fqn(made),
-            "backendIdentity": store.identity,
+            "backendIdentity": identity_of(store.identity, made),
             "conditions": [condition("Ready", "True", "Provisioned")],
         }
         snapshot = Snapshot(
@@ -386,6 +392,6 @@ async def until(condition: Callable[[], bool], *, timeout_s: float = 5) -> float
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
     return loop.time() - begun

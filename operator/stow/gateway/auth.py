@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from stow.errors import ReviewUnavailableError
 from stow.gateway.access import RESOURCES, Right
 from stow.gateway.cache import FlightCache
 from stow.gateway.headers import Headers
@@ -95,7 +96,8 @@ class Authenticator:
 
     async def identify(self, headers: Headers) -> Identity:
         """Raises:
-        Refusal: 401 where the API server does not know the token for our audience; 503 where it cannot be asked.
+        Refusal: 401 where the API server does not know the token for our audience.
+        ReviewUnavailableError: it cannot be asked.
         """
         token = parse_bearer(headers, audience=self._audience)
         identity = await self._cache.get(
@@ -139,7 +141,7 @@ class Authorizer:
 
     async def allowed(self, identity: Identity, right: Right, *, family: Family, namespace: str, name: str) -> bool:
         """Raises:
-        Refusal: 503 where the API server cannot be asked.
+        ReviewUnavailableError: the API server cannot be asked.
         """
         resource = RESOURCES[family]
         question = (
@@ -174,18 +176,16 @@ class Authorizer:
 
 
 async def asked(question: Awaitable[T], deadline_s: float, what: str) -> T:
-    """One question to the API server.
+    """One question about a caller to the API server.
 
     Raises:
-        Refusal: 503, whatever went wrong: what is not known is not denied.
+        ReviewUnavailableError: whatever went wrong: what is not known is not denied.
     """
     try:
         async with asyncio.timeout(deadline_s):
             return await question
-    except Refusal:
-        raise
-    except Exception as error:
+    except Exception as error:  # fails closed, whatever the adapter raises; its text stays out of log and answer
         _log.warning("%s failed: %s", what, type(error).__name__)
-        raise Refusal(
-            Code.REVIEW_UNAVAILABLE, "The API server cannot be asked about this caller at the moment; try again."
+        raise ReviewUnavailableError(
+            "The API server cannot be asked about this caller at the moment; try again."
         ) from error

@@ -131,7 +131,8 @@ class Connection(RequestHandler):
                 "The request is not valid HTTP/1.1: its line, a header or its framing is malformed.",
             )
         problem = problem_of(refusal)
-        answer = web.Response(status=problem.status, body=problem.document(), headers=answer_headers(problem))
+        headers = {**answer_headers(problem), "Connection": "close"}  # aiohttp takes what it cannot parse for HTTP/1.0
+        answer = web.Response(status=problem.status, body=problem.document(), headers=headers)
         answer.force_close()
         return answer
 

@@ -204,7 +204,7 @@ async def listing(exchange: Exchange, query: Mapping[str, str]) -> web.StreamRes
         page = await at.store.list(
             at.reference(query.get("prefix", "")),
             int(limit),
-            query.get("cursor") or None,
+            query.get("cursor"),  # an empty one is no start: refused
             delimiter=query.get("delimiter") or None,
             scope=at.scope,
         )

@@ -50,7 +50,11 @@ STATUS: Final[Mapping[type[StowError], int]] = {
     errors.UnsupportedCredentialTypeError: 502,
     errors.AccessDeniedError: 502,
     errors.SignedURLExpiredError: 403,
+    errors.AmbientCredentialsForbiddenError: 502,
     errors.EndpointForbiddenError: 502,
+    errors.LocalDisabledError: 503,
+    errors.ControlPlaneError: 503,
+    errors.ReviewUnavailableError: 503,  # nobody knows: never 401, never 403
     errors.BackendError: 502,
     errors.BackendUnreachableError: 503,
     errors.BackendTimeoutError: 504,
@@ -89,8 +93,6 @@ class Code(Enum):
     INTERNAL = ("internal", 500)
     UNSUPPORTED_TRANSFER_CODING = ("unsupported_transfer_coding", 501)
     OVERLOADED = ("overloaded", 503)
-    REVIEW_UNAVAILABLE = ("review_unavailable", 503)
-    CLUSTER_UNAVAILABLE = ("cluster_unavailable", 503)
     CONTAINER_NOT_READY = ("container_not_ready", 503)
     NOT_READY = ("not_ready", 503)
 

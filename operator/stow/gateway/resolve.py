@@ -8,6 +8,7 @@ time. Keeps the stores' maps of Declared containers in step with the StowContain
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -18,19 +19,20 @@ from stow.api.location import LocationSpec, location_spec
 from stow.api.meta import CLUSTER_STOW_LOCATION, STOW_CONTAINER, STOW_LOCATION
 from stow.api.reasons import ConditionType
 from stow.api.status import ContainerStatus, container_status
-from stow.errors import BackendTimeoutError, ContainerNotAllowedError
-from stow.gateway.auth import asked
+from stow.errors import BackendTimeoutError, ContainerNotAllowedError, ControlPlaneError
 from stow.gateway.cache import FlightCache
 from stow.gateway.problems import Code, Refusal
 from stow.gateway.routes import Family, Target
 from stow.gateway.settings import GatewaySettings
 from stow.reconcile.objects import ObjectRef, Snapshot
+from stow.reconcile.ownership import identity_of
 from stow.reconcile.ports import Objects, Reader, Stores
 from stow.storage.clock import Clock
 from stow.storage.model import ContainerEntry, Origin, Scope
 from stow.storage.names import DataReference
 from stow.storage.store import StowStore
 
+_log = logging.getLogger(__name__)
 _INDEX_S: Final = 1.0
 """How old the index of declared containers may be; a watch is no quicker."""
 
@@ -78,7 +80,7 @@ class Resolver:
         )
         self._specs: dict[ObjectRef, tuple[str, int, LocationSpec]] = {}
         self._open: dict[ObjectRef, StowStore] = {}
-        self._declared: frozenset[tuple[str, str]] = frozenset()
+        self._declared: frozenset[str] = frozenset()
         self._declared_until = float("-inf")
 
     async def resolve(self, target: Target, *, namespace: str | None) -> Resolved:
@@ -97,7 +99,17 @@ class Resolver:
         known = self._objects.get(ref)
         if known is not None:
             return known
-        return await self._reads.get(ref, lambda: asked(self._reader.read(ref), self._deadlines.review_s, "read"))
+        return await self._reads.get(ref, lambda: self._read(ref))
+
+    async def _read(self, ref: ObjectRef) -> Snapshot | None:
+        try:
+            async with asyncio.timeout(self._deadlines.review_s):
+                return await self._reader.read(ref)
+        except Exception as error:  # unknown is not absent; the adapter's text stays out of log and answer
+            _log.warning("reading a %s failed: %s", ref.kind, type(error).__name__)
+            raise ControlPlaneError(
+                "The API server cannot be asked for this object at the moment; try again."
+            ) from error
 
     # StowContainers
 
@@ -115,7 +127,7 @@ class Resolver:
         spec = self._spec(snapshot)
         self._check_namespace(spec, ref.namespace or "")
         store = await self._store(snapshot)
-        if status.backend_identity != store.identity:
+        if status.backend_identity != identity_of(store.identity, name):
             raise Refusal(
                 Code.CONTAINER_STALLED,
                 "The container's location now leads to another backend; see the StowContainer's conditions.",
@@ -155,7 +167,7 @@ class Resolver:
         ContainerNotAllowedError: a StowContainer - of any namespace or location - declares this container.
         """
         self._refresh()
-        if container != store.config.base_container and (store.identity, container) in self._declared:
+        if container != store.config.base_container and identity_of(store.identity, container) in self._declared:
             raise ContainerNotAllowedError(
                 "This container is not available here: it is neither the location's base container nor one that it loads on demand."
             )
@@ -214,9 +226,9 @@ class Resolver:
         self._declared_until = self._now() + _INDEX_S
         containers = self._objects.list(STOW_CONTAINER.kind)
         statuses = [container_status(each.status) for each in containers]
-        claims = {(s.backend_identity, s.container_name) for s in statuses}
-        claims |= {(s.intent.backend_identity, s.intent.container_name) for s in statuses if s.intent is not None}
-        self._declared = frozenset((identity, name) for identity, name in claims if identity and name)
+        claims = {each.backend_identity for each in statuses}
+        claims |= {each.intent.backend_identity for each in statuses if each.intent is not None}
+        self._declared = frozenset(filter(None, claims))
         alive = {each.uid for each in containers}
         for ref in [ref for ref in self._open if self._objects.get(ref) is None]:
             del self._open[ref]

@@ -1,0 +1,100 @@
+"""A driver that stops or fails where a test says so, and notes when its caller went away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stow.storage.driver import Driver
+from stow.storage.model import ByteRange, Listing, ObjectMetadata, ObjectStream, WriteOptions
+
+
+class FaultyDriver:
+    """Wraps a driver. ``stop`` names points at which a call waits for ever: head, list, read, chunk, write, part, written, delete.
+
+    ``reached`` and ``cancelled`` say which of them were come to and which were left by cancellation; ``error`` is raised instead of waiting.
+    """
+
+    def __init__(self, inner: Driver) -> None:
+        self._inner = inner
+        self.stop: set[str] = set()
+        self.error: BaseException | None = None
+        self.reached: list[str] = []
+        self.cancelled: list[str] = []
+        self.closed_streams = 0
+        self.taken_bytes = 0
+        self.gate = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @contextmanager
+    def _noted(self, point: str) -> Iterator[None]:
+        self.reached.append(point)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.cancelled.append(point)
+            raise
+
+    async def _at(self, point: str) -> None:
+        with self._noted(point):
+            if point in self.stop:
+                if self.error is not None:
+                    raise self.error
+                await self.gate.wait()
+
+    async def head(self, container: str, key: str) -> ObjectMetadata:
+        await self._at("head")
+        return await self._inner.head(container, key)
+
+    async def list(
+        self, container: str, *, prefix: str, delimiter: str | None, limit: int, token: str | None
+    ) -> Listing:
+        await self._at("list")
+        return await self._inner.list(container, prefix=prefix, delimiter=delimiter, limit=limit, token=token)
+
+    async def delete(self, container: str, key: str, *, if_match: str | None) -> None:
+        await self._at("delete")
+        await self._inner.delete(container, key, if_match=if_match)
+
+    async def read(self, container: str, key: str, byte_range: ByteRange | None) -> ObjectStream:
+        await self._at("read")
+        return _Stream(self, await self._inner.read(container, key, byte_range))  # type: ignore[return-value]  # a stream all the same
+
+    async def write(
+        self, container: str, key: str, body: AsyncIterator[bytes], *, size_bytes: int | None, options: WriteOptions
+    ) -> ObjectMetadata:
+        await self._at("write")
+        with self._noted("whole-write"):
+            return await self._inner.write(container, key, self._parts(body), size_bytes=size_bytes, options=options)
+
+    async def _parts(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in body:
+            await self._at("part")
+            self.taken_bytes += len(chunk)
+            yield chunk
+        await self._at("written")
+
+
+class _Stream:
+    def __init__(self, owner: FaultyDriver, inner: ObjectStream) -> None:
+        self._owner = owner
+        self._inner = inner
+        self.metadata = inner.metadata
+        self.start, self.end = inner.start, inner.end
+
+    async def __aenter__(self) -> _Stream:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._owner.closed_streams += 1
+        await self._inner.__aexit__(*error)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            yield chunk
+            await self._owner._at("chunk")
