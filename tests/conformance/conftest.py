@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("conformance")
 
 from collections.abc import AsyncIterator, Callable  # noqa: E402  assertions of helpers are rewritten only before their import
 
+from conformance.http_gateway import ServingGateway, serving_gateway  # noqa: E402
 from conformance.kinds import KindBuilder, builders  # noqa: E402
 from conformance.world import Kind  # noqa: E402
 
@@ -25,6 +26,13 @@ async def opened_kinds() -> AsyncIterator[dict[str, Kind]]:
     for kind in opened.values():
         for driver in (kind.unreachable(), kind.denied(), kind.driver):
             await driver.aclose()
+
+
+@pytest.fixture(scope="session")
+async def gateway() -> AsyncIterator[ServingGateway]:
+    """The HTTP object API on a loopback port."""
+    async with serving_gateway() as serving:
+        yield serving
 
 
 @pytest.fixture

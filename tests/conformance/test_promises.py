@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 import conformance.promised.all  # noqa: F401  registers the proofs
+from conformance.http_gateway import ServingGateway
 from conformance.kinds import SHORTFALLS, KindBuilder
 from conformance.refusals import REFUSALS
 from conformance.table import KINDS, LATER, PROMISES, PROOFS, Promise, Proof, problems, proofs
@@ -39,3 +40,10 @@ async def prove(world: World, row: Promise, proof: Proof) -> None:
 @pytest.mark.parametrize(("kind_name", "row", "proof"), cases(reach="store"))
 async def test_store(kind_name: str, row: Promise, proof: Proof, open_kind: Callable[[str], KindBuilder]) -> None:
     await prove(await make_world(await open_kind(kind_name)()), row, proof)
+
+
+@pytest.mark.parametrize(("kind_name", "row", "proof"), cases(reach="object"))
+async def test_http(
+    kind_name: str, row: Promise, proof: Proof, open_kind: Callable[[str], KindBuilder], gateway: ServingGateway
+) -> None:
+    await prove(await make_world(await open_kind(kind_name)(), gateway.serve), row, proof)

@@ -85,12 +85,17 @@ async def copy_with_attributes(world: World) -> None:
     assert (found.content_type, found.cache_control, dict(found.metadata)) == ("text/plain", None, {"size": "big"})
 
 
-@promise("copy-over-and-onto-itself")
+@promise("copy-over-an-old-object")
 async def copy_over(world: World) -> None:
     await world.client.write("from", b"new")
     await world.client.write("to", b"the old one")
     await world.client.copy("from", "to")
     assert (await read(world.client, "to")).data == b"new"
+
+
+@promise("copy-onto-itself")
+async def copy_onto_itself(world: World) -> None:
+    await world.client.write("to", b"new", options=WriteOptions(attributes=ATTRIBUTES))
     new = CopyOptions(attributes=ObjectAttributes(content_type="text/plain"))
     await world.client.copy("to", "to", new)
     got = await read(world.client, "to")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from stow.errors import (
     NotModifiedError,
     PreconditionFailedError,
     RangeNotSatisfiableError,
+    WriteOutcomeUnknownError,
 )
 from stow.storage.model import ByteRange, ObjectMetadata, ReadConditions
 
@@ -193,7 +195,10 @@ async def readers_and_writers(world: World) -> None:
 
     async def writer(number: int) -> None:
         for turn in range(3):
-            await world.client.write("k", versions[(number + turn) % 4])
+            with contextlib.suppress(
+                WriteOutcomeUnknownError
+            ):  # a 5xx of a server that cannot take parallel writes of one key
+                await world.client.write("k", versions[(number + turn) % 4])
 
     await asyncio.gather(*(reader() for _ in range(6)), *(writer(n) for n in range(3)))
     assert torn == []
