@@ -132,6 +132,9 @@ class Containers:
             answer = await self._sdk.run(lambda client: client.get_bucket_tagging(Bucket=name))
         except AnswerError as exc:
             if exc.code == "NoSuchTagSet":
+                # MinIO says so of a bucket that does not exist, too.
+                if not await self.exists(name):
+                    raise ContainerNotFoundError("The container does not exist.", status=exc.status) from exc
                 return []
             raise answer_error(exc, container_only=True) from exc
         return answer["TagSet"]
