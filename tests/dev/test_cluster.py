@@ -125,11 +125,15 @@ def test_holding_ends_with_the_last_words_of_a_child_that_ended_by_itself(cluste
         hold(cluster)
 
 
-def test_a_stow_command_runs_from_the_same_installation(cluster: DevCluster) -> None:
-    child = cluster.start_stow("stow", ["--version"])
+def test_a_stow_server_runs_from_the_same_installation_on_a_free_port(cluster: DevCluster) -> None:
+    """The gateway, before any operator has made its keys: it is alive, and will not be ready."""
+    process, port = cluster.start_stow(
+        "gateway", lambda free: ["gateway", "--listen", f"127.0.0.1:{free}"], ready_path="/healthz"
+    )
 
-    assert child.wait(timeout_s=TIMEOUT_S) == 0
-    assert __version__ in tail(child.log_path)[-1]
+    assert process.exit_code() is None
+    assert not answers(f"http://127.0.0.1:{port}/readyz")
+    cluster.children.stop(process)
 
 
 def test_the_first_line_points_kubectl_at_the_cluster_and_children_go_with_it(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from kubernetes.aio.config import list_kube_config_contexts
 from kubernetes.aio.config.config_exception import ConfigException
 
@@ -14,6 +17,9 @@ from stow.kube.tokens import request_token
 
 def kubeconfig_namespace() -> str | None:
     """The namespace of the current context; None where there is no KUBECONFIG or none is said."""
+    named = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    if not any(Path(each).expanduser().is_file() for each in named.split(os.pathsep)):
+        return None  # the client library would say so on standard output
     try:
         _, active = list_kube_config_contexts()  # type: ignore[no-untyped-call]  # untyped there
     except (ConfigException, OSError, TypeError, ValueError):

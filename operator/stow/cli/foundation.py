@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """Built parts. ``run`` gives the background work that must go on for as long as the process does."""
+    """Built parts. The caller runs ``keys``, ``secrets`` and ``pool`` for as long as it uses them."""
 
     settings: Settings
     api: ApiClient
@@ -56,9 +56,6 @@ class Foundation:
     secrets: SecretPoller
     pool: StorePool
     crash: Crash
-
-    def run(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.secrets.run(), self.pool.run()
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ async def _serve(base: Foundation, stop: asyncio.Event) -> None:
         drain_grace_s=settings.shutdown_grace.total_seconds(),
     )
     host, port = settings.listen
-    async with background(*base.run(), base.keys.run(), watcher.run(), reporter.run()):
+    async with background(base.secrets.run(), base.pool.run(), base.keys.run(), watcher.run(), reporter.run()):
         await run_gateway(wanted, parts, host=host, port=port, stop=stop, started=lambda at: _say(host, at))
         await reporter.withdraw()
 

@@ -95,7 +95,7 @@ async def ls(address: str, recursive: bool, limit: int | None, as_json: bool, **
         show.as_json({"objects": objects, "prefixes": prefixes})
         return
     lines = [(p, ("", "", show.visible(p))) for p in prefixes]
-    lines += [(o["key"], (show.size(o["size"]), o["lastModified"] or "", show.visible(o["key"]))) for o in objects]
+    lines += [(o["key"], (show.size(o["size"]), show.time(o["lastModified"]), show.visible(o["key"]))) for o in objects]
     show.rows(line for _, line in sorted(lines, key=lambda each: each[0].encode()))
 
 

@@ -42,11 +42,13 @@ class Walk:
     scratch: Path
 
     def kubectl_step(self, *arguments: str) -> str:
-        return self._step(
-            ["kubectl", *arguments],
-            executable=str(self.kubectl),
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-        )
+        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        return self._step(["kubectl", *arguments], executable=str(self.kubectl), env=env, cwd=self.project)
+
+    @property
+    def project(self) -> Path:
+        """The folder from which the examples' path reads as in the README."""
+        return self.examples.parents[1]
 
     def stow_step(self, *arguments: str, shown_as: Sequence[str] | None = None) -> str:
         """A client verb, with an environment that holds no way to the API server."""
@@ -57,6 +59,7 @@ class Walk:
             ["stow", *(shown_as or arguments)],
             executable=sys.executable,
             env=env,
+            cwd=self.scratch,
             real=["-m", "stow.cli.main", *arguments],
         )
 
@@ -65,7 +68,13 @@ class Walk:
         return self.scratch / "token"
 
     def _step(
-        self, shown: Sequence[str], *, executable: str, env: Mapping[str, str], real: Sequence[str] | None = None
+        self,
+        shown: Sequence[str],
+        *,
+        executable: str,
+        env: Mapping[str, str],
+        cwd: Path,
+        real: Sequence[str] | None = None,
     ) -> str:
         """Run it, show command and output. Raises StepFailedError naming the command."""
         line = shlex.join(shown)
@@ -75,7 +84,7 @@ class Walk:
             done = subprocess.run(
                 argv,
                 env=dict(env),
-                cwd=self.scratch,
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -111,7 +120,7 @@ def _heading(text: str) -> None:
 
 def _containers(walk: Walk) -> int:
     _heading("Containers by kubectl")
-    walk.kubectl_step("apply", "-f", str(walk.examples))
+    walk.kubectl_step("apply", "-f", f"{walk.examples.relative_to(walk.project)}/")
     walk.kubectl_step("wait", "--for=condition=Ready", "stowlocation,stowcontainer", "--all", "--timeout=60s")
     walk.kubectl_step("get", "stowlocations,stowcontainers")
     walk.kubectl_step("get", "stowlocation", "disk", "-o", "jsonpath={.status.containers}")

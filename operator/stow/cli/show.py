@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -28,6 +29,11 @@ def size(size_bytes: int) -> str:
             return f"{size_bytes} B" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     raise AssertionError("unreachable: the loop ends at GiB")
+
+
+def time(text: str | None) -> str:
+    """An RFC 3339 time to the second, in UTC; empty where there is none."""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if text else ""
 
 
 def rows(lines: Iterable[tuple[str, ...]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from stow.dev.assets import CONTROL_PLANE, Assets, default_assets
 from stow.dev.controlplane import ControlPlane
 from stow.dev.definitions import apply_crds
-from stow.dev.processes import Command, Process, ProcessGroup
+from stow.dev.processes import Command, Process, ProcessGroup, answers, start_on_free_port
 from stow.dev.progress import Progress, TerminalProgress
 from stow.dev.runfolder import RunFolder
 
@@ -53,8 +53,9 @@ class DevCluster:
         Raises:
             ProcessFailedError: it cannot be started, or ends or is not ready in time; it is stopped again.
         """
-        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig_path), **(env or {})}
-        process = self.children.start(Command(name, argv, env=environment, cwd=self.run.path, grace_s=CHILD_GRACE_S))
+        process = self.children.start(
+            Command(name, argv, env=self._environment(env or {}), cwd=self.run.path, grace_s=CHILD_GRACE_S)
+        )
         if is_ready is not None:
             try:
                 process.wait_ready(is_ready, timeout_s=timeout_s)
@@ -66,17 +67,31 @@ class DevCluster:
     def start_stow(
         self,
         name: str,
-        arguments: Sequence[str],
+        arguments: Callable[[int], Sequence[str]],
         *,
         env: Mapping[str, str] | None = None,
-        is_ready: Callable[[], bool] | None = None,
+        ready_path: str = "/readyz",
         timeout_s: float = CHILD_READY_TIMEOUT_S,
-    ) -> Process:
-        """Start `stow ARGUMENTS...` with this very installation; otherwise like `start_child`."""
-        argv = [sys.executable, "-m", "stow.cli.main", *arguments]
-        return self.start_child(
-            name, argv, env={"PYTHONPATH": _import_path(), **(env or {})}, is_ready=is_ready, timeout_s=timeout_s
-        )
+    ) -> tuple[Process, int]:
+        """Start `stow ARGUMENTS...` of this very installation as a server on a free loopback port, which `arguments`
+        is told; wait until it says that it is ready. Returns the process and its port.
+
+        Raises:
+            ProcessFailedError: it cannot be started, or ends or is not ready in time; it is stopped again.
+        """
+        environment = self._environment({"PYTHONPATH": _import_path(), **(env or {})})
+
+        def command(port: int) -> Command:
+            argv = [sys.executable, "-m", "stow.cli.main", *arguments(port)]
+            return Command(name, argv, env=environment, cwd=self.run.path, grace_s=CHILD_GRACE_S)
+
+        def ready(port: int) -> bool:
+            return answers(f"http://127.0.0.1:{port}{ready_path}")
+
+        return start_on_free_port(self.children, command, ready, timeout_s=timeout_s)
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig_path), **extra}
 
     def ended(self) -> Process | None:
         """The first child or control plane process that ended by itself, if there is one."""
