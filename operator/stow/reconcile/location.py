@@ -196,9 +196,9 @@ class LocationReconciler:
         if base is None:
             return None
         seen = status.base_container_fqn == store.base_container_fqn
-        marker = Marker(
-            self._settings.installation, snapshot.ref.namespace or "", snapshot.ref.name, snapshot.uid, "base"
-        )
+        # No StowContainer can have such a name, so none is ever taken for the owner.
+        name = f"location/{snapshot.ref.name}"
+        marker = Marker(self._settings.installation, snapshot.ref.namespace or "", name, snapshot.uid)
         try:
             if (await store.container_state(base.name)).exists:
                 return None
