@@ -14,7 +14,8 @@ from stow.storage.model import ByteRange, Listing, ObjectMetadata, ObjectStream,
 class FaultyDriver:
     """Wraps a driver. ``stop`` names points at which a call waits for ever: head, list, read, chunk, write, part, written, delete.
 
-    ``reached`` and ``cancelled`` say which of them were come to and which were left by cancellation; ``error`` is raised instead of waiting.
+    ``reached`` and ``cancelled`` say which of them were come to and which were left by cancellation; ``error`` is raised
+    instead of waiting.
     """
 
     def __init__(self, inner: Driver) -> None:

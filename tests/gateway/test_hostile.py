@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
 from gateway.world import BASE, TOKEN, World, request
+from stow.storage.model import ObjectAttributes
 
 CANARY = "canary-4711"
 AUTH = f"Authorization: Bearer {CANARY}"
@@ -163,10 +165,6 @@ POISON = ["text/html\r\nX-Evil: 1", "text/\x01html", "text/\u00e9", "\x7f"]
 @pytest.mark.parametrize("poison", POISON)
 async def test_a_poisoned_stored_attribute_does_not_kill_its_own_get(served: World, poison: str) -> None:
     """Another tool wrote it; the driver gives it back as it stands."""
-    from dataclasses import replace
-
-    from stow.storage.model import ObjectAttributes
-
     await served.ask("PUT", f"{BASE}/objects/k", body=b"data")
     objects = served.backend.containers["reports-bucket"].objects
     bad = ObjectAttributes(poison, poison, poison, poison, poison, {"a": poison, "B\r\n": "x", "c": "\ud800"})
