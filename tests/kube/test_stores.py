@@ -68,8 +68,9 @@ class World:
         self.gate: asyncio.Event | None = None
         self.addresses: Sequence[str] | OSError = ("203.0.113.7",)
         self.resolved: list[str] = []
+        self.cache = ObjectCache()
         parts = PoolParts(
-            objects=ObjectCache(),
+            objects=self.cache,
             secrets=self.secrets,
             factories={"s3": self.factory},
             metrics=StoreMetrics(CollectorRegistry()),
@@ -383,6 +384,18 @@ async def test_a_closed_location_is_forgotten_at_once_and_its_client_closed_late
     assert world.built[0].closed == 1
 
 
+async def test_a_gateway_lets_the_store_of_a_deleted_location_go_and_an_operator_keeps_it() -> None:
+    for keep_deleted in (True, False):
+        world = World(PoolSettings(keep_deleted=keep_deleted))
+        world.cache.apply(location())
+        await world.pool.open(location())
+        world.pool.sweep()
+        assert world.pool.last_good(location().ref) is not None
+        world.cache.remove(location().ref)
+        world.pool.sweep()
+        assert (world.pool.last_good(location().ref) is not None) is keep_deleted
+
+
 async def test_a_location_that_is_closed_during_its_build_says_so_and_leaks_nothing() -> None:
     world = World()
     world.gate = asyncio.Event()
@@ -403,7 +416,6 @@ async def test_replaced_clients_are_bounded_whatever_changes() -> None:
             "team", "key", version=version, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY=f"secret-{version}"
         )
         await world.pool.open(location())
-    world.pool.sweep()
     await settle()
     assert sum(driver.closed for driver in world.built) == 10
     assert len(world.built) - sum(driver.closed for driver in world.built) == MAX_RETIRED + 1

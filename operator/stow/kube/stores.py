@@ -61,6 +61,8 @@ class PoolSettings:
     """How long a replaced store stays open for what began on it: hours of download over a link of 1 Gbit/s end sooner."""
     wait_for_rebuild: bool = True
     """Whether a caller waits for a new store while a good one is there: a reconciler does, a request does not."""
+    keep_deleted: bool = True
+    """Whether the store of a location that is gone stays until it is closed: to delete containers the operator needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,6 @@ class StorePool:
         Raises:
             StowError: neither can be had; says why.
         """
-        self.sweep()
         slot = self._slot(location)
         try:
             await self._want(slot, location)
@@ -180,10 +181,12 @@ class StorePool:
             self._retire(slot.current.store)
 
     def sweep(self) -> None:
-        """Begin to close replaced stores whose time is over."""
+        """Begin to close replaced stores whose time is over, and let those of deleted locations go where nobody needs them."""
         now = self._parts.clock()
-        surplus = len(self._retired) - MAX_RETIRED
-        due = [r for at, r in enumerate(self._retired) if at < surplus or r.close_at <= now]
+        if not self._settings.keep_deleted:
+            for ref in [ref for ref in self._slots if self._parts.objects.get(ref) is None]:
+                self.retire(ref)
+        due = [retired for retired in self._retired if retired.close_at <= now]
         if due:
             self._retired = [r for r in self._retired if r not in due]
             for retired in due:
@@ -331,6 +334,8 @@ class StorePool:
 
     def _retire(self, store: StowStore) -> None:
         self._retired.append(_Retired(store, self._parts.clock() + self._settings.retire_after))
+        if len(self._retired) > MAX_RETIRED:
+            self._begin_close(self._retired.pop(0).store)
 
     def _begin_close(self, store: StowStore) -> None:
         task = asyncio.create_task(self._close(store))

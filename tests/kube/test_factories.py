@@ -1,0 +1,211 @@
+"""The real factories under the pool: a disk, and MinIO, which checks signatures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from fakes.kube import FakeSecrets, snapshot
+from servers.minio import MinioServer
+from stow.errors import CredentialsError, EndpointForbiddenError, UnsupportedError
+from stow.kube.cache import ObjectCache
+from stow.kube.factories import driver_factories
+from stow.kube.keys import KeyMaterial, NewKeys
+from stow.kube.plans import PlanSettings
+from stow.kube.stores import PoolParts, StorePool
+from stow.reconcile.objects import Snapshot
+from stow.storage.budget import ByteBudget
+from stow.storage.clock import utc_now
+from stow.storage.egress import LOOPBACK, EgressPolicy
+from stow.storage.local_signing import parse, verify
+from stow.storage.metrics import StoreMetrics
+from stow.storage.model import MIB, Method, Scope, SignedURLProperties, WriteOptions
+from stow.storage.store import StowStore
+
+
+class World:
+    """A pool with the real drivers; time is real."""
+
+    def __init__(self, root: Path, egress: EgressPolicy | None = None) -> None:
+        self.secrets = FakeSecrets()
+        self.keys: KeyMaterial = NewKeys(utc_now).first()
+        policy = egress or EgressPolicy(allowed=LOOPBACK)
+        parts = PoolParts(
+            objects=ObjectCache(),
+            secrets=self.secrets,
+            factories=driver_factories(
+                clock=utc_now,
+                keyring=lambda: self.keys.keyring(utc_now()),
+                egress=policy,
+                budget=ByteBudget(64 * MIB),
+            ),
+            metrics=StoreMetrics(CollectorRegistry()),
+            clock=utc_now,
+            cursor_key=lambda: self.keys.cursor,
+            egress=policy,
+        )
+        plans = PlanSettings("stow-system", local_root=root, public_url="https://objects.example.com/base")
+        self.pool = StorePool(parts, plans)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    yield made
+    await made.pool.aclose()
+
+
+@pytest.fixture
+async def strict_world(tmp_path: Path) -> AsyncIterator[World]:
+    """With the deny list as it is by default."""
+    made = World(tmp_path, EgressPolicy())
+    yield made
+    await made.pool.aclose()
+
+
+async def chunks(*data: bytes) -> AsyncIterator[bytes]:
+    for each in data:
+        yield each
+
+
+async def read(store: StowStore, container: str, key: str) -> bytes:
+    stream = await store.read_raw(store.reference(container, key))
+    async with stream:
+        return b"".join([chunk async for chunk in stream])
+
+
+def disk(**spec: Any) -> Snapshot:
+    return snapshot("StowLocation", "disk", spec={"local": {"path": "data"}, **spec})
+
+
+async def test_a_local_location_stores_below_its_namespace_and_signs_for_its_route(
+    world: World, tmp_path: Path
+) -> None:
+    location = disk(baseContainer={"name": "photos"}, signedURL={"methods": ["GET"]})
+    store = (await world.pool.open(location)).store
+    await store.create_container("photos")
+    await store.write_raw(store.reference("photos", "a/b"), 5, WriteOptions(), chunks(b"hello"))
+    assert await read(store, "photos", "a/b") == b"hello"
+    assert any((tmp_path / "team" / "data").iterdir())
+    signed = await store.create_signed_url(
+        store.reference("photos", "a/b"), SignedURLProperties(Method.GET), scope=Scope("team")
+    )
+    url = urlsplit(signed.url)
+    request = parse(url.path.removeprefix("/base"), url.query)
+    assert request.grant.route == "namespaces/team/locations/disk/containers/photos"
+    grant = verify(
+        request,
+        keyring=world.keys.keyring(utc_now()),
+        method="GET",
+        container_uid=location.uid,
+        content_md5=None,
+        content_type=None,
+        now=utc_now(),
+    )
+    assert grant.key == "a/b"
+
+
+def minio_location(server: MinioServer, *, generation: int = 1, **spec: Any) -> Snapshot:
+    whole = {
+        "s3": {"endpoint": server.endpoint, "region": server.region},
+        "credentials": {"secretRef": {"name": "key"}},
+        "baseContainer": {"name": "pool-base"},
+        **spec,
+    }
+    return snapshot("StowLocation", "minio", spec=whole, generation=generation)
+
+
+async def test_a_wrong_new_key_keeps_the_last_good_client_and_a_right_one_is_in_use_at_once(
+    world: World, minio: MinioServer, unique_name: Callable[[str], str]
+) -> None:
+    name = unique_name("pool")
+    location = minio_location(minio, baseContainer={"name": name})
+    world.secrets.put("team", "key", AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key)
+    first = (await world.pool.open(location)).store
+    await first.create_container(name)
+    await first.write_raw(first.reference(name, "k"), 5, WriteOptions(), chunks(b"hello"))
+    world.secrets.put(
+        "team", "key", version=2, AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY="planted-wrong"
+    )
+    opened = await world.pool.open(location)
+    assert opened.store is first
+    assert isinstance(opened.problem, CredentialsError)
+    assert "planted-wrong" not in str(opened.problem)
+    assert await read(opened.store, name, "k") == b"hello"
+    world.secrets.put(
+        "team",
+        "key",
+        version=3,
+        AWS_ACCESS_KEY_ID=minio.access_key,
+        AWS_SECRET_ACCESS_KEY=minio.secret_key,
+    )
+    assert (await world.pool.open(location)).problem is None
+    await first.delete(first.reference(name, "k"))
+    await first.delete_container(name)
+
+
+async def test_a_download_that_began_on_the_old_client_ends_on_it(
+    world: World, minio: MinioServer, unique_name: Callable[[str], str]
+) -> None:
+    name = unique_name("pool")
+    world.secrets.put("team", "key", AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key)
+    store = (await world.pool.open(minio_location(minio, baseContainer={"name": name}))).store
+    await store.create_container(name)
+    size = 8 * MIB
+    await store.write_raw(store.reference(name, "big"), size, WriteOptions(), chunks(*[b"x" * MIB] * 8))
+    stream = await store.read_raw(store.reference(name, "big"))
+    async with stream:
+        chunks_of = aiter(stream)
+        received = len(await anext(chunks_of))
+        other = f"http://localhost:{urlsplit(minio.endpoint).port}"
+        moved = minio_location(
+            minio, generation=2, baseContainer={"name": name}, s3={"endpoint": other, "region": minio.region}
+        )
+        new = (await world.pool.open(moved)).store
+        assert new is not store
+        world.pool.sweep()
+        async for chunk in chunks_of:
+            received += len(chunk)
+    assert received == size
+    await new.delete(new.reference(name, "big"))
+    await new.delete_container(name)
+
+
+async def test_a_location_that_leads_to_loopback_is_refused_by_default(strict_world: World, minio: MinioServer) -> None:
+    world = strict_world
+    world.secrets.put("team", "key", AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key)
+    port = urlsplit(minio.endpoint).port
+    for host in ("127.0.0.1", "localhost"):
+        spec = {"s3": {"endpoint": f"http://{host}:{port}", "region": minio.region}}
+        with pytest.raises(EndpointForbiddenError):
+            await world.pool.open(minio_location(minio, **spec))
+        await world.pool.close(minio_location(minio).ref)
+
+
+async def test_signed_urls_of_s3_lead_to_the_endpoint_that_clients_know(
+    world: World, minio: MinioServer, unique_name: Callable[[str], str]
+) -> None:
+    name = unique_name("pool")
+    location = minio_location(
+        minio, baseContainer={"name": name}, signedURL={"endpoint": "https://objects.example.com", "methods": ["GET"]}
+    )
+    world.secrets.put("team", "key", AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key)
+    store = (await world.pool.open(location)).store
+    properties = SignedURLProperties(Method.GET)
+    signed = await store.create_signed_url(store.reference(name, "k"), properties, scope=Scope("team"))
+    assert urlsplit(signed.url).hostname == "objects.example.com"
+    put = SignedURLProperties(Method.PUT)
+    with pytest.raises(UnsupportedError):
+        await store.create_signed_url(store.reference(name, "k"), put, scope=Scope("team"))
+
+
+async def test_many_locations_are_built_side_by_side(world: World) -> None:
+    locations = [snapshot("StowLocation", f"disk-{at}", spec={"local": {"path": f"data-{at}"}}) for at in range(20)]
+    opened = await asyncio.gather(*(world.pool.open(each) for each in locations))
+    assert len({each.store.identity for each in opened}) == 20
