@@ -212,12 +212,19 @@ class HTTPClient:
             size_bytes = len(body) if isinstance(body, bytes) else None
         source = _one(body) if isinstance(body, bytes) else body
         headers = _write_headers(options)
-        answer = await self._ask("PUT", self._object(key), headers, body=source, size_bytes=size_bytes)
+        sent = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal sent
+            async for chunk in source:
+                sent += len(chunk)
+                yield chunk
+
+        answer = await self._ask("PUT", self._object(key), headers, body=counted(), size_bytes=size_bytes)
         await answer.aclose()
-        stored = await self.head(key)
         return ObjectMetadata(
             exists=True,
-            size_bytes=stored.size_bytes,
+            size_bytes=sent,  # the answer to a PUT does not say it
             etag=_etag(answer.headers),
             last_modified=_date(answer.headers.get("last-modified")),
             attributes=options.attributes,

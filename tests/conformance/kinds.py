@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from yarl import URL
 
-from conformance.world import Kind, kind_of
+from conformance.world import Honour, Kind, kind_of
 from servers.minio import MinioServer
 from servers.moto import MotoServer
 from stow.drivers.local.driver import LocalDriver
@@ -18,6 +21,8 @@ from stow.drivers.memory import MemoryDriver
 from stow.drivers.s3.config import Deadlines, Dialect, Multipart, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
 from stow.drivers.s3.endpoint import AddressingStyle
+from stow.errors import StowError
+from stow.storage import local_signing
 from stow.storage.clock import utc_now
 from stow.storage.egress import LOOPBACK, EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
@@ -35,6 +40,7 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ),
     ("moto", "a-newline-is-a-character"): "moto 5.2.5: 404 for any key with a newline (its route does not match one)",
     ("moto", "delete-if-match-any"): 'moto 5.2.5: 412 for If-Match: * on DELETE (it compares "*" with the ETag)',
+    ("moto", "signed-url-allows-nothing-else"): "moto 5.2.5: 200 for an altered signature (it verifies none)",
     ("moto", "one-of-many-creates-wins"): (
         "moto 5.2.5: CreateBucket of an own bucket in us-east-1 answers 200 again, as S3 does there"
     ),
@@ -43,8 +49,8 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
 work fails the run."""
 
 
-def local_signer() -> tuple[HMACLocalSigner, str]:
-    """A signer of the kinds without signing of their own, and its secret as text."""
+def local_signer() -> tuple[HMACLocalSigner, str, Honour]:
+    """A signer of the kinds without signing of their own, its secret as text, and the check that the gateway makes on use."""
     secret = secrets.token_hex(32)
     ring = Keyring(SigningKey("k1", secret.encode(), utc_now()))
     signer = HMACLocalSigner(
@@ -53,13 +59,42 @@ def local_signer() -> tuple[HMACLocalSigner, str]:
         route_of=lambda entry: f"namespaces/team/containers/{entry.name}",
         clock=utc_now,
     )
-    return signer, secret
+
+    async def honour(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes | None]:
+        parts = urlsplit(url)
+        sent = {name.lower(): value for name, value in headers.items()}
+        try:
+            local_signing.verify(
+                local_signing.parse(parts.path, parts.query),
+                keyring=ring,
+                method=method,
+                container_uid="location-uid",
+                content_md5=sent.get("content-md5"),
+                content_type=sent.get("content-type"),
+                now=utc_now(),
+            )
+        except StowError:
+            return 403, None
+        return 200, None
+
+    return signer, secret, honour
+
+
+async def over_http(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes | None]:
+    """A plain client: nothing but the URL and the headers that it was told to send."""
+    skipped = ("Content-Type", "User-Agent", "Accept-Encoding")
+    async with (
+        aiohttp.ClientSession(skip_auto_headers=skipped, timeout=aiohttp.ClientTimeout(total=20)) as session,
+        session.request(method, URL(url, encoded=True), headers=headers, data=body) as answer,
+    ):
+        return answer.status, await answer.read()
 
 
 def _memory() -> KindBuilder:
     async def build() -> Kind:
-        signer, secret = local_signer()
-        return kind_of(MemoryDriver(clock=utc_now, signer=signer), kind_name="memory", secrets=(secret,))
+        signer, secret, honour = local_signer()
+        driver = MemoryDriver(clock=utc_now, signer=signer)
+        return kind_of(driver, kind_name="memory", secrets=(secret,), honour=honour)
 
     return build
 
@@ -68,9 +103,9 @@ def _local(folders: pytest.TempPathFactory) -> KindBuilder:
     base = folders.mktemp("local-root")
 
     async def build() -> Kind:
-        signer, secret = local_signer()
+        signer, secret, honour = local_signer()
         driver = LocalDriver(root=base / "team", base=base, clock=utc_now, signer=signer)
-        return kind_of(driver, kind_name="local", secrets=(secret,))
+        return kind_of(driver, kind_name="local", secrets=(secret,), honour=honour)
 
     return build
 
@@ -91,7 +126,7 @@ def _s3(endpoint: str, *, access_key: str, secret_key: str, dialect: Dialect) ->
         deadlines=DEADLINES,
         multipart=MULTIPART,
     )
-    return S3Driver(config, clock=utc_now)
+    return S3Driver(config, clock=utc_now, jitter=lambda: 0.0)  # retries come at once
 
 
 def _closed_port() -> int:
@@ -115,6 +150,7 @@ def _minio(server: MinioServer) -> KindBuilder:
             denied=lambda: denied,
             unreachable=lambda: unreachable,
             secrets=(server.secret_key, WRONG_SECRET),
+            honour=over_http,
         )
 
     return build
@@ -128,7 +164,7 @@ def _moto(server: MotoServer) -> KindBuilder:
             return _s3(endpoint, access_key=server.access_key, secret_key=server.secret_key, dialect=Dialect.AWS)
 
         main, unreachable = driver(), driver(f"http://127.0.0.1:{_closed_port()}")
-        wrapped = kind_of(main, kind_name="moto", secrets=(server.secret_key,))
+        wrapped = kind_of(main, kind_name="moto", secrets=(server.secret_key,), honour=over_http)
         return replace(wrapped, unreachable=lambda: unreachable)
 
     return build

@@ -25,8 +25,8 @@ CASES = [
 
 
 def good_kind() -> Kind:
-    signer, _ = local_signer()
-    return kind_of(MemoryDriver(clock=utc_now, signer=signer), kind_name="memory")
+    signer, _, honour = local_signer()
+    return kind_of(MemoryDriver(clock=utc_now, signer=signer), kind_name="memory", honour=honour)
 
 
 def sabotaged(saboteur: Saboteur) -> Kind:

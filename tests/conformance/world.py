@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from stow.storage.model import Method
 from stow.storage.store import StoreConfig, StowStore
 
 CURSOR_KEY = b"conformance-cursor-key-of-32-byte"
+Honour = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[tuple[int, bytes | None]]]
 ALL_METHODS = frozenset(Method)
 
 
@@ -51,9 +52,11 @@ class Kind:
     denied: Callable[[], Driver]
     unreachable: Callable[[], Driver]
     secrets: tuple[str, ...] = ()
+    honour: Honour | None = None
+    """Use a signed URL as a client that knows nothing else: (method, URL, headers, body) -> (status, body, where there is one)."""
 
 
-def kind_of(driver: Driver, *, kind_name: str, secrets: tuple[str, ...] = ()) -> Kind:
+def kind_of(driver: Driver, *, kind_name: str, secrets: tuple[str, ...] = (), honour: Honour | None = None) -> Kind:
     """A kind whose denials and outages are made by wrappers."""
 
     def denied() -> Driver:
@@ -62,7 +65,7 @@ def kind_of(driver: Driver, *, kind_name: str, secrets: tuple[str, ...] = ()) ->
     def unreachable() -> Driver:
         return Failing(driver, lambda: BackendUnreachableError("The backend does not answer."))
 
-    return Kind(kind_name, driver, denied, unreachable, secrets)
+    return Kind(kind_name, driver, denied, unreachable, secrets, honour)
 
 
 @dataclass(slots=True)

@@ -62,7 +62,6 @@ async def odd_keys(world: World) -> None:
             await world.client.write(key, key.encode())
         for key in group:
             assert (await read(world.client, key)).data == key.encode(), ascii(key)
-            assert (await world.client.head(key)).size_bytes == len(key.encode()), ascii(key)
         listed: list[str] = []
         cursor = None
         while True:
@@ -84,7 +83,7 @@ async def odd_key_alone(world: World) -> None:
         assert (await world.client.list()).keys == [key], ascii(key)
         assert (await world.client.head(key)).exists
         await world.client.delete(key)
-        assert (await world.client.list()).keys == [], ascii(key)
+    assert (await world.client.list()).keys == []
 
 
 @promise("a-newline-is-a-character")

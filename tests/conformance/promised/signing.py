@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from conformance.clients import read
 from conformance.table import promise
 from conformance.world import World
 from conformance.wrappers import Counting
@@ -18,7 +19,7 @@ from stow.errors import (
     InvalidArgumentError,
     UnsupportedError,
 )
-from stow.storage.model import Method, SignedURLProperties
+from stow.storage.model import Method, SignedURL, SignedURLProperties
 
 
 def wanted(world: World) -> list[Method]:
@@ -45,6 +46,54 @@ async def signs(world: World) -> None:
         assert urlsplit(signed.url).scheme in {"http", "https"}
         assert before + timedelta(minutes=4) < signed.expires_at <= world.clock() + timedelta(minutes=5)
         assert signed.url not in repr(signed)
+
+
+async def use(
+    world: World, signed: SignedURL, *, method: str | None = None, url: str | None = None, body: bytes | None = None
+) -> tuple[int, bytes | None]:
+    assert world.kind.honour is not None
+    return await world.kind.honour(method or signed.method, url or signed.url, signed.required_headers, body)
+
+
+@promise("signed-url-allows-what-it-says")
+async def right_use(world: World) -> None:
+    """Fault 7 (local cannot sign) and fault 8 (a signed PUT): a body of another length than the MD5's text arrives."""
+    key, body = "a folder/ü+%2e b?c", b"signed body" * 100
+    md5 = hashlib.md5(body).digest()
+    for method in (Method.PUT, Method.GET, Method.HEAD, Method.DELETE):
+        if method not in world.capabilities.sign_methods:
+            continue
+        given = SignedURLProperties(scope=method, content_md5=md5 if method is Method.PUT else None)
+        signed = await world.client.sign(key, given)
+        status, answer = await use(world, signed, body=body if method is Method.PUT else None)
+        assert 200 <= status < 300, method
+        if answer is not None and method is Method.PUT:
+            assert (await world.client.head(key)).size_bytes == len(body)
+        if answer is not None and method is Method.GET:
+            assert answer == body
+    assert not (await world.client.head(key)).exists
+
+
+@promise("signed-url-allows-nothing-else")
+async def wrong_use(world: World) -> None:
+    await world.client.write("k", b"data")
+    await world.client.write("kk", b"data")
+    signed = await world.client.sign("k", SignedURLProperties(scope=Method.GET))
+    assert 200 <= (await use(world, signed))[0] < 300
+    last = signed.url[-1]
+    altered = signed.url[:-1] + ("0" if last != "0" else "1")
+    for method in ("PUT", "DELETE"):
+        assert (await use(world, signed, method=method, body=b"x" if method == "PUT" else None))[0] >= 400, method
+    assert (await use(world, signed, url=altered))[0] >= 400
+    for part in ("/k?", "key=k&"):
+        other = signed.url.replace(part, part.replace("k?", "kk?").replace("=k&", "=kk&"))
+        assert other == signed.url or (await use(world, signed, url=other))[0] >= 400
+    if Method.PUT in world.capabilities.sign_methods:
+        md5 = hashlib.md5(b"body").digest()
+        put = await world.client.sign("k", SignedURLProperties(scope=Method.PUT, content_md5=md5))
+        assert world.kind.honour is not None
+        assert (await world.kind.honour("PUT", put.url, {}, b"other"))[0] >= 400
+    assert (await read(world.client, "k")).data == b"data"
 
 
 @promise("sign-lifetime-is-bounded")
