@@ -138,12 +138,14 @@ class FailsTwice:
 
 
 @pytest.mark.parametrize("failure", [CLOSE, error(503, "SlowDown"), error(500, "InternalError")])
-async def test_heads_lists_and_deletes_are_repeated_a_few_times_and_counted(failure: bytes) -> None:
+async def test_heads_reads_lists_and_deletes_are_repeated_a_few_times_and_counted(failure: bytes) -> None:
     async def run(success: bytes, verb: str) -> None:
         async with serve(FailsTwice(success, failure)) as stub:
             driver = stub_driver(stub.endpoint)
             if verb == "head":
                 await driver.head("b-1", "k")
+            elif verb == "read":
+                assert await content(driver, "b-1", "k") == b"data"
             elif verb == "list":
                 await driver.list("b-1", prefix="", delimiter=None, limit=1, token=None)
             else:
@@ -155,6 +157,7 @@ async def test_heads_lists_and_deletes_are_repeated_a_few_times_and_counted(fail
     await run(http(etag='"e"'), "head")
     await run(http(body=EMPTY_LIST), "list")
     await run(http(204), "delete")
+    await run(http(body=b"data", etag='"e"'), "read")
 
 
 async def test_a_conditional_delete_is_never_repeated() -> None:

@@ -69,7 +69,7 @@ async def delete(backend: Backend, bucket: str, key: str, *, if_match: str | Non
 async def read(backend: Backend, bucket: str, key: str, byte_range: ByteRange | None) -> Stream:
     headers = _mode(backend) if byte_range is None else {"range": byte_range.header()}
     try:
-        response = await backend.wire.open(Request("GET", bucket, key, headers=headers))
+        response = await backend.wire.open_read(Request("GET", bucket, key, headers=headers))
     except AnswerError as exc:
         raise answer_error(exc) from exc
     try:

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -34,6 +34,7 @@ _BACKOFF_S: Final = 0.1
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "DELETE"})
 _REPEATABLE: Final = (BackendUnreachableError, BackendThrottledError, BackendFailedError)
 
+T = TypeVar("T")
 KeySource = Callable[[], Awaitable[Keys | None]]
 """Gives the present keys; None for anonymous requests."""
 
@@ -167,7 +168,11 @@ class Wire:
 
         return await self._repeating(once, repeatable=method in _IDEMPOTENT)
 
-    async def _repeating(self, send: Callable[[], Awaitable[Answer]], *, repeatable: bool) -> Answer:
+    async def open_read(self, request: Request) -> aiohttp.ClientResponse:
+        """Send a GET until it is answered, as in :meth:`call`: ``request_s`` bounds the time to the answer's headers, not its body."""
+        return await self._repeating(lambda: self.open(request), repeatable=True)
+
+    async def _repeating(self, send: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
         try:
             async with asyncio.timeout(self.deadlines.request_s):
                 for attempt in range(1, _ATTEMPTS + 1):
