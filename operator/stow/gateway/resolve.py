@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from stow.api.conditions import is_true
@@ -33,6 +34,8 @@ from stow.storage.names import DataReference
 from stow.storage.store import StowStore
 
 _log = logging.getLogger(__name__)
+_WATCH_LAG: Final = timedelta(minutes=1)
+"""A StowContainer that the watch does not know may be this new; an older entry without one is of an object that is gone."""
 _INDEX_S: Final = 1.0
 """How old the index of declared containers may be; a watch is no quicker."""
 
@@ -141,8 +144,8 @@ class Resolver:
             namespace=ref.namespace,
             resource=ref.name,
         )
-        store.containers.record(entry)
         self._refresh()
+        store.containers.record(entry)
         ready = is_true(status.conditions, ConditionType.READY)
         return Resolved(store, location, spec, name, Scope(ref.namespace or "", found.uid), found.uid, ready)
 
@@ -235,7 +238,8 @@ class Resolver:
             self._specs.pop(ref, None)
         for store in self._open.values():
             for entry in store.containers.all():
-                if entry.origin is Origin.DECLARED and entry.uid not in alive:
+                young = self._clock() - entry.loaded_at < _WATCH_LAG
+                if entry.origin is Origin.DECLARED and entry.uid not in alive and not young:
                     store.containers.forget(entry.name, uid=entry.uid)
 
     async def aclose(self) -> None:

@@ -1,0 +1,178 @@
+"""Health, readiness, metrics, the audit line, the redirect, and the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway.world import BASE, World, request, until
+from stow.gateway.audit import log_line
+from stow.gateway.settings import GatewaySettings
+from stow.storage.model import Method
+from stow.storage.store import StoreConfig
+
+
+async def test_health_and_description_need_no_token(served: World) -> None:
+    assert (await served.ask("GET", "/healthz", token=None)).body == b"ok\n"
+    described = await served.ask("GET", "/openapi.json", token=None)
+    assert described.json["openapi"].startswith("3.")
+    assert (await served.ask("HEAD", "/healthz", token=None)).body == b""
+    assert served.audit == []
+
+
+async def test_it_is_ready_when_nothing_is_missing_and_lists_what_is(served: World) -> None:
+    got = await served.ask("GET", "/readyz", token=None)
+    assert (got.status, got.json) == (200, {"ready": True, "missing": []})
+    served.missing["caches"] = False
+    got = await served.ask("GET", "/readyz", token=None)
+    assert (got.status, got.json) == (503, {"ready": False, "missing": ["caches"]})
+
+
+async def test_metrics_count_requests_bytes_and_cache_look_ups_without_names(served: World) -> None:
+    await served.ask("PUT", f"{BASE}/objects/canary-key", body=b"12345")
+    await served.ask("GET", f"{BASE}/objects/canary-key")
+    text = (await served.ask("GET", "/metrics", token=None)).body.decode()
+    for line in (
+        'stow_gateway_requests_total{code="ok",route="container",status="200",verb="put"} 1.0',
+        'stow_gateway_requests_total{code="ok",route="container",status="200",verb="get"} 1.0',
+        'stow_gateway_bytes_total{direction="in"} 5.0',
+        'stow_gateway_bytes_total{direction="out"} 5.0',
+        'stow_gateway_cache_lookups_total{cache="token",result="hit"} 1.0',
+        'stow_gateway_cache_lookups_total{cache="token",result="miss"} 1.0',
+        "stow_gateway_requests_in_flight 0.0",
+        'stow_read_bytes_total{kind="memory",location="main"} 5.0',
+    ):
+        assert line in text
+    for name in ("canary-key", "reports", "system:serviceaccount"):
+        assert name not in text
+
+
+async def test_one_audit_line_for_each_operation_says_who_what_and_how_much(served: World) -> None:
+    await served.ask("PUT", f"{BASE}/objects/a%20b", body=b"12345")
+    assert served.audit == [
+        {
+            "audit": "object-api",
+            "time": "2026-01-02T03:04:05.000+00:00",
+            "user": "system:serviceaccount:team:app",
+            "uid": "uid-alice",
+            "verb": "put",
+            "route": "container",
+            "namespace": "team",
+            "container": "reports",
+            "key": "a b",
+            "status": 200,
+            "code": "ok",
+            "bytesIn": 5,
+            "bytesOut": 0,
+            "durationMs": 0.0,
+        }
+    ]
+    await served.ask("GET", f"{BASE}/objects/a%20b", "Range: bytes=0-1")
+    await served.ask("GET", f"{BASE}/objects/a%20b", token="unknown")
+    await served.ask("POST", f"{BASE}/sign", body=b'{"key": "k"}')
+    await served.ask("POST", f"{BASE}/copy", body=b'{"source": {"key": "a b"}, "destination": {"key": "c"}}')
+    assert [(line["verb"], line["status"], line["code"], line["bytesOut"]) for line in served.audit[1:3]] == [
+        ("get", 206, "ok", 2),
+        ("get", 401, "unauthenticated", 0),
+    ]
+    assert "user" not in served.audit[2]
+    assert (served.audit[3]["verb"], served.audit[3]["key"]) == ("sign", "k")
+    assert (served.audit[4]["verb"], served.audit[4]["source"]) == ("copy", "team/reports")
+
+
+def test_an_audit_line_is_one_line_of_json(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="stow.audit")
+    log_line({"key": "a\nb", "n": 1})
+    assert "\n" not in caplog.messages[0]
+    assert json.loads(caplog.messages[0]) == {"key": "a\nb", "n": 1}
+
+
+# Redirects
+
+
+@pytest.fixture
+async def redirecting(world: World) -> World:
+    """The location is an S3 one by its spec; what signs for it is the memory driver's signer."""
+    spec = {"s3": {"region": "eu-1"}, "credentials": {"anonymous": {}}}
+    store = world.location(config=StoreConfig("uid-main", sign_methods=frozenset({Method.GET})))
+    ref = next(ref for ref in world.memory.known if ref.kind == "StowLocation")
+    world.memory.known[ref] = replace(world.memory.known[ref], spec=spec)
+    assert store.config.sign_methods == {Method.GET}
+    return world
+
+
+async def test_a_large_get_is_redirected_where_the_caller_asks_and_may_sign(redirecting: World) -> None:
+    world = redirecting
+    async with world.serving(GatewaySettings(redirect_min_bytes=10, drain_grace_s=0.2)):
+        await world.ask("PUT", f"{BASE}/objects/big", body=bytes(10))
+        await world.ask("PUT", f"{BASE}/objects/small", body=bytes(9))
+        got = await world.ask("GET", f"{BASE}/objects/big", "Stow-Redirect: allow")
+        assert (got.status, got.headers["cache-control"], got.body) == (307, "no-store", b"")
+        assert "sig=" in got.headers["location"]
+        assert got.headers["location"].rpartition("sig=")[2] not in repr(world.audit)
+        assert (await world.ask("GET", f"{BASE}/objects/big")).status == 200
+        assert (await world.ask("GET", f"{BASE}/objects/small", "Stow-Redirect: allow")).status == 200
+        assert (await world.ask("GET", f"{BASE}/objects/none", "Stow-Redirect: allow")).status == 404
+        assert (await world.ask("GET", f"{BASE}/objects/big", "Stow-Redirect: allow", "If-Match: *")).status == 200
+        world.access.granted = {("get", "objects")}
+        world.clock.forward(120)
+        assert (await world.ask("GET", f"{BASE}/objects/big", "Stow-Redirect: allow")).status == 200
+
+
+async def test_a_location_without_signed_gets_never_redirects(world: World) -> None:
+    async with world.serving(GatewaySettings(redirect_min_bytes=0, drain_grace_s=0.2)):
+        await world.ask("PUT", f"{BASE}/objects/k", body=bytes(10))
+        assert (await world.ask("GET", f"{BASE}/objects/k", "Stow-Redirect: allow")).status == 200
+
+
+# The end
+
+
+async def test_a_stop_lets_running_requests_finish_and_takes_no_new_ones(world: World) -> None:
+    async with world.serving(GatewaySettings(drain_grace_s=5)):
+        world.driver.stop = {"head"}
+        async with world.wire() as idle:
+            idle.send(request("GET", "/healthz"))
+            await idle.answer()
+            running = asyncio.create_task(world.ask("HEAD", f"{BASE}/objects/k"))
+            async with world.wire() as uploading:
+                uploading.send(request("PUT", f"{BASE}/objects/up", "Content-Length: 4") + b"da")
+                await until(lambda: {"head", "write"} <= set(world.driver.reached))
+                assert world.gateway is not None
+                stopping = asyncio.create_task(world.gateway.stop())
+                assert await idle.closed() == b""
+                with pytest.raises(ConnectionError):
+                    await world.ask("GET", "/healthz")
+                assert not stopping.done()
+                uploading.send(b"ta")
+                got = await uploading.answer()
+                assert (got.status, got.headers["connection"]) == (200, "close")
+                world.driver.gate.set()
+                assert (await running).status == 404
+                await stopping
+    assert world.bytes_of("up") == b"data"
+
+
+async def test_a_request_that_outlives_the_grace_is_cut_with_its_backend_call(world: World) -> None:
+    async with world.serving(GatewaySettings(drain_grace_s=0.2)):
+        world.driver.stop = {"head"}
+        running = asyncio.create_task(world.ask("HEAD", f"{BASE}/objects/k"))
+        await until(lambda: "head" in world.driver.reached)
+        assert world.gateway is not None
+        await world.gateway.stop()
+        assert world.driver.cancelled == ["head"]
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await running
+
+
+async def test_while_it_drains_it_is_not_ready(world: World) -> None:
+    async with world.serving(GatewaySettings(drain_delay_s=0.3, drain_grace_s=0.2)):
+        assert world.gateway is not None
+        stopping = asyncio.create_task(world.gateway.stop())
+        await asyncio.sleep(0)
+        got = await world.ask("GET", "/readyz", token=None)
+        assert (got.status, got.json["missing"], got.headers["connection"]) == (503, ["draining"], "close")
+        await stopping
