@@ -132,4 +132,4 @@ def test_listeners_hear_before_and_after_until_they_end_and_one_that_fails_stops
     end()
     cache.apply(snapshot("StowLocation", "disk", version=9))
     assert heard == [("disk", None, "1"), ("disk", "1", "2"), ("disk", "2", None)]
-    assert "A listener failed on a change of StowLocation team/disk" in caplog.text
+    assert "A listener failed on a change of the cache" in caplog.text

@@ -7,7 +7,6 @@ of its kind (and namespace). Belongs to one event loop; nothing in it waits but 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -15,6 +14,7 @@ from typing import Final, TypeVar
 from stow.api.container import container_name_of, container_spec
 from stow.api.meta import CLUSTER_STOW_LOCATION, STOW_CONTAINER, STOW_LOCATION
 from stow.errors import InvalidSpecError
+from stow.kube.listeners import Listeners
 from stow.reconcile.objects import ObjectRef, Snapshot
 
 NAMESPACE: Final = "Namespace"
@@ -23,7 +23,6 @@ WATCHED_KINDS: Final = (STOW_LOCATION.kind, CLUSTER_STOW_LOCATION.kind, STOW_CON
 Listener = Callable[[ObjectRef, Snapshot | None, Snapshot | None], None]
 """Called with (ref, before, after) on each change; ``after`` is None when the object is gone. Must not block."""
 
-_log = logging.getLogger(__name__)
 K = TypeVar("K")
 
 
@@ -55,7 +54,7 @@ class ObjectCache:
         self._by_location: dict[ObjectRef, dict[ObjectRef, Snapshot]] = {}
         self._by_declared: dict[tuple[ObjectRef, str], dict[ObjectRef, Snapshot]] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
-        self._listeners: dict[object, Listener] = {}
+        self._listeners = Listeners[[ObjectRef, Snapshot | None, Snapshot | None]]("a change of the cache")
 
     # Reading
 
@@ -105,7 +104,7 @@ class ObjectCache:
             return
         del self._objects[ref.kind][ref]
         self._unindex(known)
-        self._notify(ref, known, None)
+        self._listeners.notify(ref, known, None)
 
     def replace(self, kind: str, snapshots: Iterable[Snapshot], *, namespace: str | None = None) -> None:
         """Take a complete listing: of the kind, or of the kind in one namespace. What is not in it is gone."""
@@ -132,20 +131,14 @@ class ObjectCache:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Hear of each change from now on; call the result to end it."""
-        token = object()
-        self._listeners[token] = listener
-
-        def unsubscribe() -> None:
-            self._listeners.pop(token, None)
-
-        return unsubscribe
+        return self._listeners.subscribe(listener)
 
     def _store(self, snapshot: Snapshot, before: Snapshot | None) -> None:
         if before is not None:
             self._unindex(before)
         self._objects[snapshot.ref.kind][snapshot.ref] = snapshot
         self._index(snapshot)
-        self._notify(snapshot.ref, before, snapshot)
+        self._listeners.notify(snapshot.ref, before, snapshot)
 
     def _index(self, snapshot: Snapshot) -> None:
         ref = snapshot.ref
@@ -166,13 +159,6 @@ class ObjectCache:
             if location is not None and name is not None:
                 _take_out(self._by_location, location, ref)
                 _take_out(self._by_declared, (location, name), ref)
-
-    def _notify(self, ref: ObjectRef, before: Snapshot | None, after: Snapshot | None) -> None:
-        for listener in tuple(self._listeners.values()):
-            try:
-                listener(ref, before, after)
-            except Exception:  # noqa: BLE001 - one listener's fault must not stop the feed for all others
-                _log.exception("A listener failed on a change of %s", ref)
 
 
 def _take_out(index: dict[K, dict[ObjectRef, Snapshot]], key: K, ref: ObjectRef) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from stow.api.meta import GROUP, LOCATION_KINDS
 from stow.api.names import is_container_name
 from stow.errors import ControlPlaneError, StowError
+from stow.kube.listeners import Listeners
 from stow.kube.rest import NOT_FOUND, Requests, collection_path, object_path
 from stow.reconcile.objects import ObjectRef
 from stow.reconcile.ports import DynamicLoad, Objects
@@ -232,7 +233,7 @@ class ReportReader:
         self._clock = clock
         self._sleep = sleep
         self._loads: dict[ObjectRef, dict[tuple[str, str], Load]] = {}
-        self._listeners: dict[object, Callable[[ObjectRef], None]] = {}
+        self._listeners = Listeners[[ObjectRef]]("changed loads")
         self._failing = False
 
     def of(self, location: ObjectRef) -> Collection[DynamicLoad]:
@@ -245,13 +246,7 @@ class ReportReader:
 
     def subscribe(self, listener: Callable[[ObjectRef], None]) -> Callable[[], None]:
         """Called with each location whose loads changed; call the result to end it."""
-        token = object()
-        self._listeners[token] = listener
-
-        def unsubscribe() -> None:
-            self._listeners.pop(token, None)
-
-        return unsubscribe
+        return self._listeners.subscribe(listener)
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -273,7 +268,7 @@ class ReportReader:
         before, self._loads = self._loads, merged
         for location in before.keys() | merged.keys():
             if before.get(location) != merged.get(location):
-                self._wake(location)
+                self._listeners.notify(location)
 
     async def _list(self) -> list[Any]:
         query = [("labelSelector", f"{LABEL}={LABEL_VALUE}"), ("limit", str(_PAGE_SIZE))]
@@ -289,13 +284,6 @@ class ReportReader:
             token = str((page.get("metadata") or {}).get("continue") or "")
             if not token:
                 return found
-
-    def _wake(self, location: ObjectRef) -> None:
-        for listener in tuple(self._listeners.values()):
-            try:
-                listener(location)
-            except Exception:  # noqa: BLE001 - one listener's fault must not stop the reader
-                _log.exception("A listener failed on changed loads of %s", location)
 
 
 def merge(loads: Iterable[Load]) -> dict[ObjectRef, dict[tuple[str, str], Load]]:

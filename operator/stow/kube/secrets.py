@@ -18,6 +18,7 @@ from stow.api.credentials import decode_secret_data
 from stow.api.location import location_spec
 from stow.api.meta import LOCATION_KINDS
 from stow.errors import ControlPlaneError, InvalidSpecError, StowError
+from stow.kube.listeners import Listeners
 from stow.kube.plans import PlanSettings, SecretRef, secret_ref
 from stow.kube.rest import NOT_FOUND, Requests, object_path
 from stow.reconcile.objects import ObjectRef
@@ -107,7 +108,7 @@ class SecretPoller:
         self._seen: dict[SecretRef, _Seen] = {}
         self._reading: dict[SecretRef, asyncio.Task[None]] = {}
         self._failing: set[SecretRef] = set()
-        self._listeners: dict[object, Callable[[ObjectRef], None]] = {}
+        self._listeners = Listeners[[ObjectRef]]("a changed Secret")
 
     async def get(self, namespace: str, name: str) -> SecretData | None:
         """What is known, read now where nothing is known or it is old.
@@ -132,13 +133,7 @@ class SecretPoller:
 
     def subscribe(self, listener: Callable[[ObjectRef], None]) -> Callable[[], None]:
         """Called with each location whose Secret changed, came or went; call the result to end it."""
-        token = object()
-        self._listeners[token] = listener
-
-        def unsubscribe() -> None:
-            self._listeners.pop(token, None)
-
-        return unsubscribe
+        return self._listeners.subscribe(listener)
 
     async def run(self) -> None:
         """A round every interval, give or take a tenth, until cancelled."""
@@ -188,8 +183,4 @@ class SecretPoller:
 
     def _wake(self, ref: SecretRef) -> None:
         for location in self._referenced().get(ref, ()):
-            for listener in tuple(self._listeners.values()):
-                try:
-                    listener(location)
-                except Exception:  # noqa: BLE001 - one listener's fault must not stop the round
-                    _log.exception("A listener failed on a changed Secret of %s", location)
+            self._listeners.notify(location)
