@@ -224,7 +224,7 @@ class World:
                 audit=self.seen,
                 clock=self.clock,
                 nonce=self._nonce,
-                crash=lambda point: self.crash(point),
+                crash=self._crash,
             ),
             ContainerSettings(INSTALLATION),
         )
@@ -237,10 +237,13 @@ class World:
                 audit=self.seen,
                 clock=self.clock,
                 monotonic=lambda: self.seconds,
-                crash=lambda point: self.crash(point),
+                crash=self._crash,
             ),
             LocationSettings(INSTALLATION),
         )
+
+    def _crash(self, point: CrashPoint) -> None:
+        self.crash(point)
 
     def clock(self) -> datetime:
         return self.now

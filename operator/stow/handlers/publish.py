@@ -18,7 +18,6 @@ from stow.api.conditions import (
     merge_conditions,
     suspended_ready,
 )
-from stow.api.meta import UNOBSERVED_GENERATION
 from stow.api.reasons import REASONS, ConditionType, Reason
 from stow.reconcile.objects import Snapshot
 from stow.reconcile.outcome import Gone, Outcome, Ready, Result, Stalled, Suspended, Waiting
@@ -82,9 +81,8 @@ def _from_outcome(outcome: Outcome, result: Result, *, deleting: bool) -> tuple[
 
 
 def _may_wait(result: Result) -> bool:
-    """Whether an object without a status may stay so a little longer; for kstatus it is in progress anyway."""
-    silent = isinstance(result.outcome, Waiting) and result.outcome.silent
-    return silent and result.status.observed_generation == UNOBSERVED_GENERATION
+    """Whether what status says may stand a little longer."""
+    return isinstance(result.outcome, Waiting) and result.outcome.silent
 
 
 def _at_work(*, deleting: bool) -> Reason:

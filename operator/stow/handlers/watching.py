@@ -31,6 +31,7 @@ RESTART_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0)
 SETTLED_AFTER_S: Final = 60.0
 """A run that lasted longer begins the pauses anew."""
 STOP_TIMEOUT_S: Final = 15.0
+CLOSE_GRACE_S: Final = 0.25
 TOKEN_LIFETIME: Final = timedelta(minutes=5)
 """A projected token is rotated long before it ends: it is read again this often."""
 
@@ -55,6 +56,7 @@ class Watcher:
 
     async def run(self) -> None:
         """Until cancelled."""
+        logging.getLogger("kopf._core.reactor.running").addFilter(_about_no_signals)
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         thread = threading.Thread(target=self._main, args=(loop, ended), name="stow-watches", daemon=True)
@@ -114,6 +116,8 @@ class Watcher:
         finally:
             with self._lock:
                 self._current = None
+            # TLS connections end some turns of the loop after their session was closed (aiohttp's "graceful shutdown").
+            await asyncio.sleep(CLOSE_GRACE_S)
 
     def _registry(self, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -182,6 +186,11 @@ class _Once:
         if not self._done:
             self._done = True
             self._action()
+
+
+def _about_no_signals(record: logging.LogRecord) -> bool:
+    """kopf warns that it leaves the signals alone, which is why it runs where it does."""
+    return "signals are ignored" not in record.getMessage()
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -29,7 +29,7 @@ class Waiting:
     after: timedelta | None = None
     """None: the scheduler's backoff."""
     silent: bool = False
-    """What is about to change by itself: an object that has no status yet gets none for it, which saves a write."""
+    """It is about to change by itself: the status stays as it is, which saves a write."""
 
 
 @dataclass(frozen=True, slots=True)
