@@ -12,6 +12,7 @@ import pytest
 from stow.cli.exits import Exit
 from stow.cli.main import main
 from stow.cli.objects import VERBS
+from stow.dev.assets import TOOLS
 from stow.kube.keys import DEFAULT_NAME
 from stow.storage.crashpoints import CrashPoint
 
@@ -78,6 +79,12 @@ def test_every_folder_of_tests_that_is_documented_is_there_and_every_folder_is_d
     there = {f"tests/{each.parent.relative_to(ROOT / 'tests').parts[0]}" for each in ROOT.glob("tests/*/**/test_*.py")}
 
     assert named == there
+
+
+def test_every_program_that_is_found_or_built_is_documented(manual: Any) -> None:
+    section = manual.section("development.md", "Where the servers come from").lower()
+
+    assert [name for name in TOOLS if name not in section] == []
 
 
 def test_the_secret_of_the_keys_is_documented_by_its_name(manual: Any) -> None:

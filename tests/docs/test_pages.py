@@ -100,3 +100,12 @@ def test_no_page_holds_a_path_of_one_machine_or_a_promise_for_later(page: Path) 
 
     assert _MACHINE.findall(text) == []
     assert _WORDS_OF_NO_PAGE.findall(text) == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "adr").glob("0*.md")), ids=name_of)
+def test_every_decision_has_its_number_and_its_four_parts_on_one_page(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert text.startswith(f"# {page.name[:4]} ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Alternatives", "Consequences"]
+    assert len(text.splitlines()) <= 60
