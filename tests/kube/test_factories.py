@@ -16,7 +16,8 @@ from servers.minio import MinioServer
 from stow.errors import CredentialsError, EndpointForbiddenError, UnsupportedError
 from stow.kube.cache import ObjectCache
 from stow.kube.factories import driver_factories
-from stow.kube.keys import KeyMaterial, NewKeys
+from stow.kube.keymaterial import KeyMaterial
+from stow.kube.keys import NewKeys
 from stow.kube.plans import PlanSettings
 from stow.kube.stores import PoolParts, StorePool
 from stow.reconcile.objects import Snapshot

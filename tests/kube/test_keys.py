@@ -11,17 +11,8 @@ import pytest
 from fakes.kube import START, FakeApi, FakeClock, refusal, settle
 from stow.api.location import LONGEST_SIGNED_TTL
 from stow.errors import ControlPlaneError, CredentialsInvalidError
-from stow.kube.keys import (
-    ACTIVATION_DELAY,
-    ROTATE_AFTER,
-    KeyKeeper,
-    KeyMaterial,
-    Keys,
-    KeySecret,
-    NewKeys,
-    decode,
-    encode,
-)
+from stow.kube.keymaterial import KeyMaterial, decode, encode
+from stow.kube.keys import ACTIVATION_DELAY, ROTATE_AFTER, KeyKeeper, Keys, KeySecret, NewKeys
 from stow.kube.rest import Requests
 from stow.storage.crashpoints import CrashPoint
 

@@ -12,8 +12,8 @@ from stow.api.backend import AmbientCredentials
 from stow.api.credentials import S3AccessKey
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.s3.endpoint import AddressingStyle
+from stow.kube.builder import Factory
 from stow.kube.plans import DriverPlan, LocalPlan, S3Plan, route_of
-from stow.kube.stores import Factory
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import Clock
 from stow.storage.driver import Driver

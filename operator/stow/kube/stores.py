@@ -16,30 +16,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from stow.api.location import LocationSpec, location_spec
-from stow.drivers.s3.endpoint import AddressingStyle, Endpoint
-from stow.errors import BackendFailedError, BackendTimeoutError, BackendUnreachableError, StowError
-from stow.kube.plans import (
-    DriverPlan,
-    KnownContainers,
-    PlanSettings,
-    S3Plan,
-    driver_plan,
-    metrics_label,
-    secret_ref,
-    store_config,
-)
+from stow.errors import BackendFailedError, StowError
+from stow.kube.builder import Factory, StoreBuilder, Wanted
+from stow.kube.plans import KnownContainers, PlanSettings, driver_plan, secret_ref, store_config
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import OpenedStore, Secrets
 from stow.storage.clock import Clock
 from stow.storage.crashpoints import Crash, no_crash
-from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy, Resolve, system_resolve
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import Origin
 from stow.storage.store import StoreConfig, StowStore
-
-Factory = Callable[[DriverPlan], Driver]
-"""Builds a driver without I/O."""
 
 MAX_RETIRED: Final = 64
 """Stores that wait for their last users; beyond it the oldest is closed early. Each may hold some connections."""
@@ -75,30 +62,15 @@ class _Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    plan: DriverPlan
-    config: StoreConfig
-    cursor_key: bytes = field(repr=False)
-    version: tuple[int, str, str]
-    """Generation, and UID and resource version of the Secret."""
-
-    def same_client(self, other: _Wanted) -> bool:
-        return self._client() == other._client()
-
-    def _client(self) -> tuple[object, ...]:
-        return self.plan, self.config.base_container, self.cursor_key
-
-
-@dataclass(frozen=True, slots=True)
 class _Current:
     store: StowStore
-    built_for: _Wanted
+    built_for: Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
     error: StowError
-    built_for: _Wanted
+    built_for: Wanted
     until: datetime
     pause: timedelta
 
@@ -110,7 +82,7 @@ class _Slot:
     ref: ObjectRef
     uid: str
     spec: _Spec | None = None
-    wanted: _Wanted | None = None
+    wanted: Wanted | None = None
     current: _Current | None = None
     failure: _Failure | None = None
     building: asyncio.Task[None] | None = None
@@ -146,6 +118,15 @@ class StorePool:
         self._parts = parts
         self._plans = plans
         self._settings = settings or PoolSettings()
+        self._builder = StoreBuilder(
+            factories=parts.factories,
+            metrics=parts.metrics,
+            clock=parts.clock,
+            timeout_s=self._settings.build_timeout_s,
+            egress=parts.egress,
+            resolve=parts.resolve,
+            crash=parts.crash,
+        )
         self._slots: dict[ObjectRef, _Slot] = {}
         self._retired: list[_Retired] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -236,7 +217,7 @@ class StorePool:
         if slot.spec is not known or same:
             return
         plan = driver_plan(location, known.spec, secret, settings=self._plans)
-        slot.wanted = _Wanted(plan, known.config, cursor_key, version)
+        slot.wanted = Wanted(plan, known.config, cursor_key, version)
 
     def _read_spec(self, slot: _Slot, location: Snapshot) -> _Spec:
         spec = location_spec(location.ref.kind, location.spec)
@@ -264,10 +245,10 @@ class StorePool:
 
     # Building
 
-    async def _build(self, slot: _Slot, wanted: _Wanted) -> None:
+    async def _build(self, slot: _Slot, wanted: Wanted) -> None:
         """Leave a store or a failure in the slot."""
         try:
-            store = await self._construct(slot.ref, wanted)
+            store = await self._builder.build(slot.ref, wanted, discard=self._begin_close)
         except StowError as error:
             known = slot.failure
             again = known is not None and known.built_for.same_client(wanted)
@@ -278,7 +259,7 @@ class StorePool:
         finally:
             slot.building = None
 
-    def _swap(self, slot: _Slot, store: StowStore, wanted: _Wanted) -> None:
+    def _swap(self, slot: _Slot, store: StowStore, wanted: Wanted) -> None:
         old = slot.current
         if slot.closed:
             self._retire(store)
@@ -290,45 +271,6 @@ class StorePool:
                 _carry_over(old.store, store)
             self._retire(old.store)
         slot.current, slot.failure = _Current(store, wanted), None
-
-    async def _construct(self, ref: ObjectRef, wanted: _Wanted) -> StowStore:
-        """Raises StowError, whatever went wrong."""
-        try:
-            async with asyncio.timeout(self._settings.build_timeout_s):
-                await self._check_endpoint(wanted.plan)
-                return await self._probed(ref, wanted)
-        except TimeoutError as exc:
-            raise BackendTimeoutError("The location's backend did not answer in time.") from exc
-        except StowError:
-            raise
-        except Exception as exc:  # what a factory or an SDK did not translate; its text may hold anything
-            _log.error("The client of %s cannot be built: %s", ref, type(exc).__name__)
-            raise BackendFailedError("The location's client cannot be built; the process's log says more.") from exc
-
-    async def _check_endpoint(self, plan: DriverPlan) -> None:
-        """SDK calls resolve by themselves, so a forbidden address is refused before there is a client."""
-        if not isinstance(plan, S3Plan) or plan.spec.endpoint is None:
-            return
-        style = AddressingStyle(plan.spec.addressing_style)
-        endpoint = Endpoint.of(plan.spec.endpoint, region=plan.spec.region, addressing=style)
-        try:
-            await self._parts.egress.addresses(endpoint.host.strip("[]"), endpoint.port, resolve=self._parts.resolve)
-        except OSError as exc:
-            raise BackendUnreachableError("The host of the location's endpoint does not resolve.") from exc
-
-    async def _probed(self, ref: ObjectRef, wanted: _Wanted) -> StowStore:
-        parts, member = self._parts, wanted.plan.member
-        metrics = parts.metrics.bind(kind=member, location=metrics_label(ref))
-        driver = parts.factories[member](wanted.plan)
-        store = StowStore(
-            wanted.config, driver, clock=parts.clock, metrics=metrics, cursor_key=wanted.cursor_key, crash=parts.crash
-        )
-        try:
-            await store.probe()
-        except BaseException:
-            self._begin_close(store)
-            raise
-        return store
 
     # Closing
 
