@@ -69,13 +69,14 @@ class World:
         self.addresses: Sequence[str] | OSError = ("203.0.113.7",)
         self.resolved: list[str] = []
         self.cache = ObjectCache()
+        self.cursor_key = b"c" * 32
         parts = PoolParts(
             objects=self.cache,
             secrets=self.secrets,
             factories={"s3": self.factory},
             metrics=StoreMetrics(CollectorRegistry()),
             clock=self.clock,
-            cursor_key=lambda: b"c" * 32,
+            cursor_key=lambda: self.cursor_key,
             resolve=self.resolve,
         )
         self.pool = StorePool(parts, PlanSettings(namespace="stow-system"), settings)
@@ -283,6 +284,27 @@ async def test_a_change_during_a_build_is_built_next_and_everybody_gets_the_newe
     assert (await first).store.identity == "mem://https://elsewhere.example.com"
 
 
+async def test_rules_that_change_during_a_build_hold_from_its_first_moment() -> None:
+    world = World()
+    world.gate = asyncio.Event()
+    first = asyncio.create_task(world.pool.open(location(signedURL={"methods": ["PUT"]})))
+    await settle()
+    second = asyncio.create_task(world.pool.open(location(generation=2)))
+    await settle()
+    world.gate.set()
+    for opened in (await first, await second):
+        assert opened.store.config.sign_methods == {Method.GET}
+    assert len(world.built) == 1
+
+
+async def test_new_cursor_keys_are_in_use_at_once() -> None:
+    """Else a listing that began at one replica could not go on at another."""
+    world = World()
+    old = (await world.pool.open(location())).store
+    world.cursor_key = b"d" * 32
+    assert (await world.pool.open(location())).store is not old
+
+
 async def test_a_namesake_with_another_uid_begins_anew() -> None:
     world = World()
     old = (await world.pool.open(location(uid="first"))).store
@@ -428,6 +450,17 @@ async def test_the_end_of_the_process_closes_everything() -> None:
     await world.pool.open(location())
     await world.pool.aclose()
     assert [driver.closed for driver in world.built] == [1, 1]
+
+
+async def test_who_waits_for_a_build_when_the_process_ends_is_told_and_begins_no_other() -> None:
+    world = World()
+    world.gate = asyncio.Event()
+    waiting = asyncio.create_task(world.pool.open(location()))
+    await settle()
+    await world.pool.aclose()
+    with pytest.raises(BackendFailedError):
+        await waiting
+    assert [driver.closed for driver in world.built] == [1]
 
 
 async def test_the_sweeper_closes_what_is_due() -> None:

@@ -182,11 +182,11 @@ class StorePool:
     async def aclose(self) -> None:
         """End everything now, within the deadline of each store."""
         building = [slot.building for slot in self._slots.values() if slot.building is not None]
+        for ref in tuple(self._slots):  # first, so that no caller that wakes begins anew
+            self.retire(ref)
         for task in building:
             task.cancel()
         await asyncio.gather(*building, return_exceptions=True)
-        for ref in tuple(self._slots):
-            self.retire(ref)
         for retired in self._retired:
             self._begin_close(retired.store)
         self._retired.clear()

@@ -41,8 +41,8 @@ class WatchSettings:
     list_timeout_s: float = 30.0
     """For each page."""
     connect_timeout_s: float = 10.0
-    idle_timeout_s: float = 150.0
-    """Bookmarks come about every minute; a connection without any for longer is dead."""
+    idle_timeout_s: float = 80.0
+    """Bookmarks come about every minute: a connection without any for longer is taken for dead, and a new one costs one request."""
     watch_s: tuple[float, float] = (240.0, 480.0)
     """A watch ends after a random time between these, so that many gateways do not come back together."""
     first_pause_s: float = 0.5
