@@ -173,6 +173,72 @@ async def no_upload_is_left(world: World) -> None:
     await world.store.delete_container(world.container)
 
 
+BIG = random.Random(13).randbytes(1 << 20) * 11
+"""Above the size at which S3 writes go up in parts here, and more than two of the first parts."""
+
+
+async def big(stop: int = len(BIG), *, raises: bool = False) -> AsyncIterator[bytes]:
+    for at in range(0, stop, 1 << 20):
+        yield BIG[at : min(at + (1 << 20), stop)]
+    if raises:
+        raise SourceLostError
+
+
+@promise("big-write-is-whole")
+async def big_write(world: World) -> None:
+    wanted = hashlib.sha256(BIG).digest()
+    for size in (len(BIG), None):
+        options = WriteOptions(attributes=ATTRIBUTES, content_md5=hashlib.md5(BIG).digest())
+        written = await world.client.write("big", big(), size_bytes=size, options=options)
+        got = await read(world.client, "big")
+        assert hashlib.sha256(got.data).digest() == wanted
+        assert got.metadata.etag == written.etag
+        assert dict(got.metadata.attributes.metadata) == dict(ATTRIBUTES.metadata)
+
+
+@promise("cut-big-write-leaves-nothing")
+async def cut_big_write(world: World) -> None:
+    for old in (None, b"the old object"):
+        if old is not None:
+            await world.client.write("big", old)
+        for size in (len(BIG), None):
+            for point in (6 << 20, len(BIG) - 1):
+                with pytest.raises(SourceLostError):
+                    await world.client.write("big", big(point, raises=True), size_bytes=size)
+                await assert_unchanged(world, "big", old)
+        with pytest.raises(BodyTooShortError):
+            await world.client.write("big", big(len(BIG) - 1), size_bytes=len(BIG))
+        wrong = WriteOptions(content_md5=hashlib.md5(b"other").digest())
+        with pytest.raises(ChecksumMismatchError):
+            await world.client.write("big", big(), size_bytes=None, options=wrong)
+        await assert_unchanged(world, "big", old)
+    await world.client.delete("big")
+    contents = await world.store.container_contents(world.container)
+    assert contents.empty, contents
+
+
+@promise("big-write-if-match")
+async def big_swap(world: World) -> None:
+    old = await world.client.write("big", b"the old object")
+    for size in (len(BIG), None):
+        with pytest.raises(PreconditionFailedError):
+            await world.client.write("big", big(), size_bytes=size, options=WriteOptions(if_match=old.etag + "x"))
+        await assert_unchanged(world, "big", b"the old object")
+    await world.client.write("big", big(), size_bytes=None, options=WriteOptions(if_match=old.etag))
+    assert (await world.client.head("big")).size_bytes == len(BIG)
+
+
+@promise("big-create-once")
+async def big_create_once(world: World) -> None:
+    await world.client.write("big", b"the old object")
+    for size in (len(BIG), None):
+        with pytest.raises(PreconditionFailedError):
+            await world.client.write("big", big(), size_bytes=size, options=WriteOptions(if_none_match=True))
+        await assert_unchanged(world, "big", b"the old object")
+    await world.client.write("once", big(), size_bytes=None, options=WriteOptions(if_none_match=True))
+    assert (await world.client.head("once")).size_bytes == len(BIG)
+
+
 @promise("wrong-md5-is-refused")
 async def md5(world: World) -> None:
     wrong = WriteOptions(content_md5=hashlib.md5(b"other").digest())
