@@ -462,7 +462,12 @@ class StowStore:
         source_scope: Scope | None = None,
         scope: Scope | None = None,
     ) -> ObjectMetadata:
-        """Copy within this store, by the backend itself where it can do what is asked, else as a pinned read and a write."""
+        """Copy within this store, by the backend itself where it can do what is asked, else as a pinned read and a write.
+
+        Raises:
+            ObjectNotFoundError, ContainerNotFoundError, PreconditionFailedError, UnsupportedError.
+            LimitExceededError: the source is larger than the location's ``maxReadBytes`` or ``maxWriteBytes``.
+        """
         async with self._operation("copy", source.container, source.key):
             driver = self._driver_for(source, key=True)
             self._driver_for(destination, key=True)
@@ -471,12 +476,22 @@ class StowStore:
                 check_attributes(options.attributes)
             await self.get_container(source.container, scope=source_scope)
             await self.get_container(destination.container, scope=scope)
+            await self._check_copy_size(driver, source)
             conditional = options.if_none_match or options.if_match is not None
             if driver.capabilities.server_side_copy and (driver.capabilities.copy_conditions or not conditional):
                 return await driver.copy(
                     (source.container, source.key), (destination.container, destination.key), options
                 )
         return await copy_between(self, source, self, destination, options, source_scope=source_scope, scope=scope)
+
+    async def _check_copy_size(self, driver: Driver, source: DataReference) -> None:
+        """The location's limits hold for copies that its backend makes, too. Costs a head where there are limits."""
+        limit = _smaller(self.config.max_read_bytes, self.config.max_write_bytes)
+        if limit is None:
+            return
+        found = await driver.head(source.container, source.key)
+        if found.size_bytes > limit:
+            raise LimitExceededError(f"A copied object may have {limit} bytes here, not {found.size_bytes}.")
 
     async def create_signed_url(
         self, reference: DataReference, properties: SignedURLProperties, *, scope: Scope | None = None

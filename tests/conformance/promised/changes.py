@@ -14,6 +14,7 @@ from stow.errors import (
     ContainerNotAllowedError,
     ContainerNotFoundError,
     InvalidArgumentError,
+    LimitExceededError,
     ObjectNotFoundError,
     PreconditionFailedError,
 )
@@ -113,6 +114,19 @@ async def copy_of_nothing(world: World) -> None:
         await store.copy_raw(
             store.reference("not-there-at-all", "k"), store.reference(world.container, "to"), CopyOptions()
         )
+
+
+@promise("copy-limit-is-kept")
+async def limited_copy(world: World) -> None:
+    await world.client.write("big", b"x" * 11)
+    await world.client.write("small", b"x" * 10)
+    for limits in ({"max_write_bytes": 10}, {"max_read_bytes": 10}):
+        client = await world.client_over(**limits)
+        with pytest.raises(LimitExceededError):
+            await client.copy("big", "to")
+        assert not (await world.client.head("to")).exists
+        await client.copy("small", "to")
+        await world.client.delete("to")
 
 
 @promise("copy-under-conditions")
