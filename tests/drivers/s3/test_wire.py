@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from drivers.s3.setup import Counter, body, content, failing, stub_driver
+from drivers.s3.setup import QUICK, Counter, body, content, failing, stub_driver
 from drivers.s3.stub import CLOSE, HANG, CutOff, Partial, Seen, error, http, serve
 from stow.drivers.s3.config import Deadlines
 from stow.drivers.s3.driver import S3Driver
@@ -279,6 +280,28 @@ async def test_a_silent_backend_is_cut_at_its_deadline(name: str) -> None:
         await driver.aclose()
 
 
+def _open_sockets() -> int:
+    return sum(
+        1 for found in Path("/proc/self/fd").iterdir() if found.is_symlink() and "socket:" in str(found.readlink())
+    )
+
+
+async def test_a_slow_reader_is_no_silent_backend() -> None:
+    """The idle deadline stands still while the reader holds the stream back."""
+    data = b"x" * 3_000_000
+    async with serve(lambda _: http(body=data, etag='"e"')) as stub:
+        driver = stub_driver(stub.endpoint)
+        async with await driver.read("b-1", "k", None) as stream:
+            chunks = aiter(stream)
+            got = len(await anext(chunks))
+            await asyncio.sleep(2 * QUICK.idle_s)
+            async for chunk in chunks:
+                got += len(chunk)
+                assert len(chunk) <= 128 * 1024
+        assert got == len(data)
+        await driver.aclose()
+
+
 async def test_a_backend_that_takes_no_more_of_a_body_is_cut_at_the_idle_deadline() -> None:
     left = asyncio.Event()
 
@@ -290,9 +313,14 @@ async def test_a_backend_that_takes_no_more_of_a_body_is_cut_at_the_idle_deadlin
     driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     size_bytes = 50 * 1024 * 1024
     chunks = (b"x" * 65536 for _ in range(size_bytes // 65536))
+    before = _open_sockets()
     async with asyncio.timeout(5):
         with pytest.raises(BackendTimeoutError):
             await driver.write("b-1", "k", body(*chunks), size_bytes=size_bytes, options=WriteOptions())
+    # The connection is not left to the backend's mercy either, although it still holds unsent data: only the backend's end stays.
+    async with asyncio.timeout(5):
+        while _open_sockets() > before + 1:  # noqa: ASYNC110 (the kernel tells nobody)
+            await asyncio.sleep(0.05)
     left.set()
     server.close()
     await driver.aclose()

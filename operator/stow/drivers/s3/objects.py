@@ -102,8 +102,12 @@ def _opened(backend: Backend, response: aiohttp.ClientResponse, byte_range: Byte
     return Stream(response, metadata, *served)
 
 
+READ_BYTES: Final = 128 * 1024
+"""The most that a chunk of a read has."""
+
+
 class Stream:
-    """An open GET. Chunks are what the socket gave, at most some 256 KiB; nothing is read ahead of the reader beyond that."""
+    """An open GET. Chunks are what the socket gave, at most 128 KiB; aiohttp stops reading ahead at about as much."""
 
     def __init__(self, response: aiohttp.ClientResponse, metadata: ObjectMetadata, start: int, end: int) -> None:
         self._response = response
@@ -126,7 +130,7 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = self._end - self._start
         try:
-            async for chunk in self._response.content.iter_any():
+            async for chunk in self._response.content.iter_chunked(READ_BYTES):
                 left -= len(chunk)
                 if left < 0:
                     raise BackendFailedError("The backend sent more than it announced.")

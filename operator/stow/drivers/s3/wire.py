@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import aiohttp
+from aiohttp import AddrInfoType
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -291,6 +294,7 @@ class Wire:
                 connector=aiohttp.TCPConnector(
                     resolver=EgressResolver(self._egress, resolve=self._resolve),
                     use_dns_cache=False,  # so that the policy is asked at every connect
+                    socket_factory=self._new_socket,
                     **self._connector_options,  # type: ignore[arg-type]  # a mapping of keyword arguments
                 ),
                 timeout=aiohttp.ClientTimeout(
@@ -308,6 +312,14 @@ class Wire:
             # There is no public switch; a test proves that this one still works.
             self._session._retry_connection = False  # noqa: SLF001 (see above)
         return self._session
+
+    def _new_socket(self, address: AddrInfoType) -> socket.socket:
+        """A socket whose unsent data does not outlive the idle deadline: asyncio flushes before it closes, so a backend that reads
+        nothing would hold a given-up upload's connection for ever."""
+        made = socket.socket(address[0], address[1], address[2])
+        if sys.platform == "linux":
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(self.deadlines.idle_s * 1000)))
+        return made
 
     async def _read(self, response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
         body = bytearray()
