@@ -63,7 +63,7 @@ class FaultyDriver:
 
     async def read(self, container: str, key: str, byte_range: ByteRange | None) -> ObjectStream:
         await self._at("read")
-        return _Stream(self, await self._inner.read(container, key, byte_range))  # type: ignore[return-value]  # a stream all the same
+        return _Stream(self, await self._inner.read(container, key, byte_range))
 
     async def write(
         self, container: str, key: str, body: AsyncIterator[bytes], *, size_bytes: int | None, options: WriteOptions

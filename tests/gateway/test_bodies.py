@@ -279,12 +279,12 @@ async def test_too_many_requests_are_503_and_too_many_of_one_identity_429(world:
 
 
 async def test_too_many_connections_are_refused(world: World) -> None:
-    async with world.serving(GatewaySettings(limits=Limits(max_connections=2), drain_grace_s=0.2)):
-        async with world.wire() as one, world.wire() as two, world.wire() as three:
-            assert (await three.answer()).status == 503
-            for wire in (one, two):
-                wire.send(request("GET", "/healthz"))
-                assert (await wire.answer()).status == 200
+    settings = GatewaySettings(limits=Limits(max_connections=2), drain_grace_s=0.2)
+    async with world.serving(settings), world.wire() as one, world.wire() as two, world.wire() as three:
+        assert (await three.answer()).status == 503
+        for wire in (one, two):
+            wire.send(request("GET", "/healthz"))
+            assert (await wire.answer()).status == 200
 
 
 # A read that fails after it began

@@ -36,7 +36,7 @@ MALFORMED = [
         "malformed_request",
     ),
     (f"GET {BASE}/objects HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {CANARY}{'a' * 17000}\r\n\r\n", 431, "headers_too_large"),
-    (f"GET {BASE}/objects/{CANARY}{'a' * 17000} HTTP/1.1\r\nHost: g\r\n\r\n", 431, "headers_too_large"),
+    (f"GET {BASE}/objects/{CANARY}{'a' * 17000} HTTP/1.1\r\nHost: g\r\n\r\n", 414, "uri_too_long"),
     ("GET / HTTP/1.1\r\nHost: g\r\n" + f"X: {CANARY}\r\n" * 200 + "\r\n", 400, "malformed_request"),
     ("GET / HTTP/1.1\r\nHost: g\r\n" + f"X{CANARY}: {'a' * 12000}\r\n" * 8 + "\r\n", 431, "headers_too_large"),
 ]  # fmt: skip
@@ -217,3 +217,11 @@ async def test_signed_urls_stand_in_the_answer_alone(served: World, caplog: pyte
     metrics = (await served.ask("GET", "/metrics", token=None)).raw.decode()
     assert got.status == 404
     assert signature not in caplog.text + repr(served.audit) + metrics + got.raw.decode()
+
+
+async def test_a_drivers_raw_connection_error_or_stray_cancellation_is_answered(served: World) -> None:
+    for error in (ConnectionResetError(CANARY), asyncio.CancelledError(CANARY)):
+        served.driver.stop, served.driver.error = {"head"}, error
+        got = await served.ask("HEAD", f"{BASE}/objects/k")
+        assert (got.status, got.code) == (500, "internal")
+        assert served.audit[-1]["status"] == 500

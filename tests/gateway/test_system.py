@@ -176,3 +176,32 @@ async def test_while_it_drains_it_is_not_ready(world: World) -> None:
         got = await world.ask("GET", "/readyz", token=None)
         assert (got.status, got.json["missing"], got.headers["connection"]) == (503, ["draining"], "close")
         await stopping
+
+
+async def test_a_stop_lets_a_slow_reader_have_the_end_of_its_answer(world: World) -> None:
+    size = 4 * 1024 * 1024
+    async with world.serving(GatewaySettings(drain_grace_s=10)):
+        await world.ask("PUT", f"{BASE}/objects/k", body=bytes(size))
+        async with world.wire() as wire:
+            wire.send(request("GET", f"{BASE}/objects/k"))
+            await wire.reader.readuntil(b"\r\n\r\n")
+            assert world.gateway is not None
+            stopping = asyncio.create_task(world.gateway.stop())
+            got = 0
+            while got < size:
+                got += len(await wire.reader.read(256 * 1024))
+                await asyncio.sleep(0.02)
+            await stopping
+    assert got == size
+
+
+async def test_a_system_port_serves_health_and_metrics_and_no_objects(world: World) -> None:
+    async with world.serving(GatewaySettings(metrics_on_api=False, drain_grace_s=0.2)):
+        assert world.gateway is not None
+        assert (await world.ask("GET", "/metrics", token=None)).status == 404
+        api_port, world.port = world.port, await world.gateway.start_system(host="127.0.0.1")
+        assert (await world.ask("GET", "/metrics", token=None)).status == 200
+        assert (await world.ask("GET", "/readyz", token=None)).status == 200
+        assert (await world.ask("GET", f"{BASE}/objects")).code == "route_not_found"
+        world.port = api_port
+        assert (await world.ask("GET", f"{BASE}/objects")).status == 200

@@ -130,6 +130,13 @@ class Memory:
     def list(self, kind: str) -> tuple[Snapshot, ...]:
         return tuple(each for each in self.known.values() if each.ref.kind == kind)
 
+    def containers_of(self, location: ObjectRef) -> tuple[Snapshot, ...]:
+        return tuple(
+            each
+            for each in self.list("StowContainer")
+            if (each.spec["locationRef"]["kind"], each.spec["locationRef"]["name"]) == (location.kind, location.name)
+        )
+
     def namespaces(self) -> Mapping[str, Mapping[str, str]]:
         return self.labels
 

@@ -31,7 +31,7 @@ from stow.gateway.objects import Exchange
 from stow.gateway.ports import AccessReviewer, AuditSink, Identity, Keyrings, LoadReports, Readiness, TokenReviewer
 from stow.gateway.problems import Code, Refusal, internal, problem_of
 from stow.gateway.resolve import Resolved, Resolver
-from stow.gateway.routes import Action, Family, Route, Target, parse_route
+from stow.gateway.routes import METRICS_PATH, Action, Family, Route, Target, parse_route
 from stow.gateway.settings import GatewaySettings
 from stow.gateway.signed import SignedURLs
 from stow.gateway.system import System
@@ -41,6 +41,7 @@ from stow.storage.model import Origin
 
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away; never sent."""
+_DRAIN_LOOK_S = 0.02
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +88,9 @@ class Gateway:
         self._per_identity: Counter[str] = Counter()
         self._listener: Listener | None = None
         self._server: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._system_listener: Listener | None = None
+        self._system_server: asyncio.Server | None = None
+        self._sweepers: list[asyncio.Task[None]] = []
 
     # Life
 
@@ -106,8 +109,23 @@ class Gateway:
             self._server = await loop.create_server(self._listener, sock=sock, ssl=tls, backlog=1024)
         else:
             self._server = await loop.create_server(self._listener, host, port, ssl=tls, backlog=1024)
-        self._sweeper = asyncio.create_task(self._listener.sweep())
+        self._sweepers.append(asyncio.create_task(self._listener.sweep()))
         return int(self._server.sockets[0].getsockname()[1])
+
+    async def start_system(self, *, host: str, port: int = 0) -> int:
+        """Serve health, readiness and metrics on a port of their own too; with ``metrics_on_api=False`` metrics there alone."""
+        loop = asyncio.get_running_loop()
+        self._system_listener = Listener(self._handle_system, self._settings, self._metrics)
+        self._system_server = await loop.create_server(self._system_listener, host, port)
+        self._sweepers.append(asyncio.create_task(self._system_listener.sweep()))
+        return int(self._system_server.sockets[0].getsockname()[1])
+
+    async def _stop_system(self) -> None:
+        """Last of all: until then a probe can see that it drains."""
+        if self._system_server is not None and self._system_listener is not None:
+            self._system_server.close()
+            self._system_listener.abort_all()
+            await self._system_listener.shutdown(self._settings.deadlines.linger_s)
 
     async def stop(self) -> None:
         """Unready, then deaf, then running requests finish or are cut at the grace. Returns when every connection is gone."""
@@ -118,16 +136,16 @@ class Gateway:
         self._server.close()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.drain_grace_s
-        while self._running and loop.time() < deadline:
+        # A connection is gone when its last answer has left our buffers, not when its handler has returned.
+        while self._listener.connections and loop.time() < deadline:
             self._listener.close_idle()
-            await asyncio.sleep(min(0.05, self._settings.drain_grace_s))
-        self._listener.close_idle()
-        await asyncio.sleep(0)
+            await asyncio.sleep(_DRAIN_LOOK_S)
         self._listener.abort_all()
         await self._listener.shutdown(self._settings.deadlines.linger_s)
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._stop_system()
+        for sweeper in self._sweepers:
+            sweeper.cancel()
+        await asyncio.gather(*self._sweepers, return_exceptions=True)
         await self._authenticator.aclose()
         await self._gate.authorizer.aclose()
         await self._gate.resolver.aclose()
@@ -150,6 +168,15 @@ class Gateway:
                 self._parts.audit(call.line(at=self._parts.clock(), duration_s=duration_s))
         return answer
 
+    async def _handle_system(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            route = parse_route(request.method, request.raw_path)
+            if route.action is not Action.SYSTEM:
+                raise Refusal(Code.ROUTE_NOT_FOUND, "The object API is on another port.")
+            return self._system.answer(route.raw_path)
+        except (StowError, Refusal) as error:
+            return answers.problem(problem_of(error), head=request.method == "HEAD")
+
     async def _answer(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         try:
             answer = await self._serve(request, call)
@@ -160,15 +187,26 @@ class Gateway:
             call.status, call.code = 304, error.code
         except (StowError, Refusal) as error:
             answer = self._problem(request, call, error)
-        except ConnectionError:
+        except ConnectionError as error:
+            if _is_open(request):  # a driver let it out: not the client's doing
+                return self._unforeseen(request, call, error)
             call.status, call.code = CLIENT_CLOSED, "client_closed"
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._unforeseen(request, call, error)  # a shared call ended under us: nobody cancelled this request
         except Exception as error:  # noqa: BLE001  the last line: answered, logged by its kind, never with its text
             _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
             answer = self._problem(request, call, None)
         if not answer.prepared and (self._draining or not request.content.is_eof()):
             answer.force_close()
         return answer
+
+    def _unforeseen(self, request: web.BaseRequest, call: Call, error: BaseException) -> web.StreamResponse:
+        _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
+        return self._problem(request, call, None)
 
     def _problem(self, request: web.BaseRequest, call: Call, error: StowError | Refusal | None) -> web.StreamResponse:
         found = internal() if error is None else problem_of(error)
@@ -184,6 +222,8 @@ class Gateway:
         _check_headers(request, self._settings)
         route = parse_route(request.method, request.raw_path)
         if route.action is Action.SYSTEM:
+            if route.raw_path == METRICS_PATH and not self._settings.metrics_on_api:
+                raise Refusal(Code.ROUTE_NOT_FOUND, "Metrics are served on a port of their own.")
             return self._system.answer(route.raw_path)
         with self._limited():
             if route.target is None:
@@ -273,6 +313,10 @@ class Gateway:
         entry = at.store.containers.get(at.container)
         if target.family is not Family.CONTAINER and entry is not None and entry.origin is Origin.DYNAMIC:
             self._parts.loads.loaded(at.location, entry)
+
+
+def _is_open(request: web.BaseRequest) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 def abort(request: web.BaseRequest) -> None:

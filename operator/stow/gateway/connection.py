@@ -121,8 +121,11 @@ class Connection(RequestHandler):
         _log.info("refused a request that cannot be understood: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        if isinstance(exc, LineTooLong):
-            refusal = Refusal(Code.HEADERS_TOO_LARGE, "The request line or a header is too long.")
+        limits = self._settings.limits
+        if isinstance(exc, LineTooLong) and exc.args[1:2] == (limits.max_target_bytes,):
+            refusal = Refusal(Code.URI_TOO_LONG, f"The request target has over {limits.max_target_bytes} bytes.")
+        elif isinstance(exc, LineTooLong):
+            refusal = Refusal(Code.HEADERS_TOO_LARGE, f"A header has over {limits.max_field_bytes} bytes.")
         elif status == Code.INTERNAL.status:
             refusal = Refusal(Code.INTERNAL, "The gateway met an error of its own.")
         else:

@@ -55,7 +55,8 @@ METHODS: Final[Mapping[Action, tuple[str, ...]]] = MappingProxyType(
     }
 )
 LIST_PARAMETERS: Final = frozenset({"prefix", "delimiter", "limit", "cursor"})
-SYSTEM_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+METRICS_PATH: Final = "/metrics"
+SYSTEM_PATHS: Final = frozenset({"/healthz", "/readyz", METRICS_PATH, "/openapi.json"})
 _SIGNED_PREFIX: Final = "/v1/signed/"
 
 

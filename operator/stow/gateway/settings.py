@@ -49,8 +49,8 @@ class Limits:
     """TokenReviews and SubjectAccessReviews in flight: a flood of invented tokens must not become one on the API server."""
     max_object_bytes: int | None = None
     """None: what the location and its backend take."""
-    max_target_bytes: int = 16 * KIB
-    """Of a request target: a key of 1,024 bytes takes 3,072 characters, a cursor 8,192."""
+    max_target_bytes: int = 12 * KIB
+    """Of a request target: a key of 1,024 bytes takes 3,072 characters, a cursor 8,192. Differs from the next, or 414 reads as 431."""
     max_field_bytes: int = 16 * KIB
     """Of one header field: tokens of some clouds exceed 8 KiB."""
     max_header_bytes: int = 64 * KIB
@@ -87,5 +87,7 @@ class GatewaySettings:
     """Between "not ready" and the end of listening: until load balancers have noticed."""
     drain_grace_s: float = 25.0
     """For running requests after that; below Kubernetes' default of 30 s until SIGKILL."""
+    metrics_on_api: bool = True
+    """False: /metrics only on the system port, where one is started."""
     redirect_min_bytes: int = 8 * MIB
     """Smaller objects are served even where a client takes redirects: a second connection costs more."""
