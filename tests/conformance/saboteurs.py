@@ -397,6 +397,26 @@ class WrongLength(Wrapper):
         return replace(found, size_bytes=found.size_bytes + 1)
 
 
+class AnnouncesMoreThanItReads(Wrapper):
+    """The stream's end is behind the bytes that come."""
+
+    async def read(self, container: str, key: str, byte_range: ByteRange | None) -> Any:
+        opened = await self.inner.read(container, key, byte_range)
+        metadata = replace(opened.metadata, size_bytes=opened.metadata.size_bytes + 1, md5=None, crc32c=None)
+        stream = Stream(opened, lambda chunks: chunks, metadata=metadata)
+        stream.end += 1
+        return stream
+
+
+class CopyCreatesContainers(Wrapper):
+    """Fault 1, by way of a copy."""
+
+    async def copy(self, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions) -> ObjectMetadata:
+        if not await self.inner.container_exists(destination[0]):
+            await self.inner.create_container(destination[0], None)
+        return await self.inner.copy(source, destination, options)
+
+
 class NaiveTimes(Wrapper):
     async def head(self, container: str, key: str) -> ObjectMetadata:
         found = await self.inner.head(container, key)
@@ -660,6 +680,8 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(IgnoresRanges, ("read-range",)),
     Saboteur(OffByOneRange, ("read-range",)),
     Saboteur(WrongLength, ("write-says-what-was-stored", "head-equals-read")),
+    Saboteur(AnnouncesMoreThanItReads, ("read-whole", "read-range")),
+    Saboteur(CopyCreatesContainers, ("copy-into-a-missing-container",)),
     Saboteur(NaiveTimes, ("write-says-what-was-stored",)),
     Saboteur(NoChecksum, ("damaged-object-is-never-read-to-its-end",)),
     Saboteur(FlipsABit, ("read-whole", "checksum-covers-streamed-writes")),

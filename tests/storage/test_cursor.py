@@ -88,6 +88,10 @@ def test_another_key_or_location_does_not_open_it(seal: CursorSeal) -> None:
         HERE.open(HERE.seal("token"), seal)
 
 
+def test_the_key_shows_in_no_repr() -> None:
+    assert "kkkk" not in repr(SEAL)
+
+
 def test_fields_do_not_run_into_each_other() -> None:
     cursor = Listing("ab", "c", None).seal("t")
     with pytest.raises(InvalidCursorError):

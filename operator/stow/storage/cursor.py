@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from stow.errors import InvalidCursorError
@@ -22,7 +22,7 @@ MAX_CURSOR_CHARS: Final = 8192
 class CursorSeal:
     """Binds a backend's token to (location UID, container, prefix, delimiter). ``key`` is shared by all gateway replicas."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     location_uid: str
 
     def seal(self, token: str, *, container: str, prefix: str, delimiter: str | None) -> str:

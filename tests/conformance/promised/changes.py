@@ -116,6 +116,21 @@ async def copy_of_nothing(world: World) -> None:
         )
 
 
+@promise("copy-into-a-missing-container")
+async def copy_to_nowhere(world: World) -> None:
+    await world.client.write("k", b"data")
+    here = world.store.reference(world.container, "k")
+    for into in (True, False):
+        gone = await world.new_container()
+        await world.store.load_container(gone, create_if_not_found=False)
+        await world.driver.delete_container(gone)
+        there = world.store.reference(gone, "k")
+        with pytest.raises(ContainerNotFoundError):
+            await world.store.copy_raw(*((here, there) if into else (there, here)), CopyOptions())
+        assert not await world.driver.container_exists(gone)
+    assert (await read(world.client, "k")).data == b"data"
+
+
 @promise("copy-limit-is-kept")
 async def limited_copy(world: World) -> None:
     await world.client.write("big", b"x" * 11)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from conformance.clients import ObjectClient, read
 from conformance.table import promise
 from conformance.world import World
+from conformance.wrappers import Wrapper
 from stow.errors import InvalidArgumentError, InvalidCursorError, InvalidReferenceError
+from stow.storage.model import Listing
 from stow.storage.names import DataReference
 
 KEYS = ("A", "a!", "a/b", "a/c", "a0", "ab", "b!", "b/x/1", "b/x/2", "b/y", "z", "é", "\uffee", "\U0001f600")
@@ -107,6 +112,28 @@ async def empty_cursor(world: World) -> None:
     await fill(world, ("a", "b"))
     with pytest.raises(InvalidCursorError):
         await world.client.list(limit=1, cursor="")
+
+
+class EmptyPages(Wrapper):
+    """A backend that now and then answers an empty page with a token, as several do that scan."""
+
+    async def list(self, container: str, **how: Any) -> Listing:
+        token = how["token"]
+        if token is None or token.startswith("full:"):
+            return Listing((), (), "empty:" + (token or "full:").removeprefix("full:"))
+        rest = token.removeprefix("empty:") or None
+        page = await self.inner.list(container, **{**how, "token": rest})
+        return replace(page, token=None if page.token is None else f"full:{page.token}")
+
+
+@promise("empty-page-is-not-the-end")
+async def empty_pages(world: World) -> None:
+    await fill(world, ("a", "b", "c"))
+    client = await world.client_over(EmptyPages(world.driver))
+    first = await client.list(limit=2)
+    assert first.keys == []
+    assert first.cursor is not None
+    assert (await pages(client, limit=2))[0] == ["a", "b", "c"]
 
 
 @promise("list-references-round-trip")
