@@ -37,7 +37,7 @@ def run(*, quickstart: bool, prepare: bool, crds: bool, local_root: Path | None)
         server = start_servers(cluster, local_root) if crds else None
         click.echo(f"export KUBECONFIG={cluster.kubeconfig_path}")
         if server is not None:
-            click.echo(f"# object API: {server}")
+            click.echo(f"export STOW_SERVER={server}")
         if quickstart:
             if server is None:
                 raise DevError("--quickstart needs the CRDs; leave out --no-crds")

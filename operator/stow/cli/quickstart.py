@@ -122,7 +122,7 @@ def _containers(walk: Walk) -> int:
     _heading("Containers by kubectl")
     walk.kubectl_step("apply", "-f", f"{walk.examples.relative_to(walk.project)}/")
     walk.kubectl_step("wait", "--for=condition=Ready", "stowlocation,stowcontainer", "--all", "--timeout=60s")
-    walk.kubectl_step("get", "stowlocations,stowcontainers")
+    walk.kubectl_step("get", "sl,csl,stc", "-A")
     walk.kubectl_step("get", "stowlocation", "disk", "-o", "jsonpath={.status.containers}")
     return 4
 
