@@ -104,6 +104,8 @@ def test_every_operation_is_documented_with_the_rights_that_it_needs(manual: Any
 
 def shown(name: str, value: object) -> str:
     """A value as the page writes it; the unit is in the setting's name."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if value is None or isinstance(value, str):
         return value or "none"
     assert isinstance(value, int | float), name

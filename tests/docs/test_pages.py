@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-_MACHINE = re.compile(r"/(?:work|tmp|home|root|Users)/|localhost:\d|127\.0\.0\.1:\d{2,}")
+_MACHINE = re.compile(r"/(?:work|tmp|home|root|Users)/")
 _WORDS_OF_NO_PAGE = re.compile(r"\b(TODO|FIXME|TBD|coming soon|not yet implemented)\b", re.IGNORECASE)
 
 
