@@ -85,6 +85,7 @@ async def foundation(settings: Settings, *, wait_for_rebuild: bool) -> AsyncIter
             interval=settings.secret_poll_interval,
         )
         egress = await _egress(settings, api)
+        crash = crash_at(settings.crash_at)
         parts = PoolParts(
             objects=cache,
             secrets=secrets,
@@ -95,12 +96,11 @@ async def foundation(settings: Settings, *, wait_for_rebuild: bool) -> AsyncIter
             clock=utc_now,
             cursor_key=keys.cursor_key,
             egress=egress,
+            crash=crash,
         )
         pool = StorePool(parts, plans, PoolSettings(wait_for_rebuild=wait_for_rebuild))
         try:
-            yield Foundation(
-                settings, api, request, registry, cache, key_secret, keys, secrets, pool, crash_at(settings.crash_at)
-            )
+            yield Foundation(settings, api, request, registry, cache, key_secret, keys, secrets, pool, crash)
         finally:
             await pool.aclose()
 

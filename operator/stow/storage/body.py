@@ -18,6 +18,7 @@ from stow.errors import (
     StowError,
 )
 from stow.storage.checksums import RunningHash, new_crc32c, new_md5
+from stow.storage.crashpoints import Crash, CrashPoint, no_crash
 from stow.storage.model import ObjectMetadata, ObjectStream
 from stow.storage.names import DataReference, printable
 
@@ -26,12 +27,19 @@ class CheckedBody:
     """A body that is to be exactly ``size_bytes`` long (None: unknown), at most ``limit_bytes``, with that MD5. Iterate once."""
 
     def __init__(
-        self, source: AsyncIterator[bytes], *, size_bytes: int | None, limit_bytes: int | None, md5: bytes | None
+        self,
+        source: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None,
+        limit_bytes: int | None,
+        md5: bytes | None,
+        crash: Crash = no_crash,
     ) -> None:
         self._source = source
         self._size_bytes = size_bytes
         self._limit_bytes = limit_bytes
         self._md5 = md5
+        self._crash = crash
         self._hash: RunningHash | None = new_md5() if md5 is not None else None
         self.received_bytes = 0
 
@@ -46,10 +54,12 @@ class CheckedBody:
             self._count(chunk)
             if held:
                 yield held
+                self._crash(CrashPoint.UPLOAD_OPENED)
             held = chunk
         self._finish()
         if held:
             yield held
+        self._crash(CrashPoint.UPLOAD_RECEIVED)
 
     def _count(self, chunk: bytes) -> None:
         self.received_bytes += len(chunk)

@@ -21,7 +21,9 @@ class CrashPoint(StrEnum):
     LOCATION_PROBED = "location-probed"
     KEYS_GENERATED = "keys-generated"
     UPLOAD_OPENED = "upload-opened"
+    """The driver has taken the first chunk of a body that has more."""
     UPLOAD_RECEIVED = "upload-received"
+    """The driver has taken the last chunk, and the object is not published."""
     LOAD_RECORDED = "load-recorded"
 
 

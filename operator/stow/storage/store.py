@@ -421,7 +421,9 @@ class StowStore:
             if size_bytes is not None and not 0 <= size_bytes <= limit:
                 raise LimitExceededError(f"An object may have 0 to {limit} bytes here, not {size_bytes}.")
             await self.get_container(reference.container, scope=scope)
-            body = CheckedBody(stream, size_bytes=size_bytes, limit_bytes=limit, md5=options.content_md5)
+            body = CheckedBody(
+                stream, size_bytes=size_bytes, limit_bytes=limit, md5=options.content_md5, crash=self._crash
+            )
             try:
                 written = await driver.write(
                     reference.container, reference.key, aiter(body), size_bytes=size_bytes, options=options
