@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,9 @@ from stow.errors import (
     WriteOutcomeUnknownError,
     WrongRegionError,
 )
-from stow.storage.model import ByteRange, WriteOptions
+from stow.storage.clock import utc_now
+from stow.storage.driver import SignRequest
+from stow.storage.model import ByteRange, ContainerEntry, Method, Origin, WriteOptions
 
 OBJECT = {"etag": '"e1"', "last_modified": "Mon, 23 Nov 2026 02:00:00 GMT"}
 EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
@@ -278,6 +282,58 @@ async def test_a_silent_backend_is_cut_at_its_deadline(name: str) -> None:
                 await operation()
         await asyncio.wait_for(stub.gone.get(), 1)
         await driver.aclose()
+
+
+async def test_a_connection_that_breaks_under_a_body_is_unreachable_and_not_unknown() -> None:
+    async def slam(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    server = await asyncio.start_server(slam, "127.0.0.1", 0)
+    driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    size_bytes = 50 * 1024 * 1024
+    chunks = (b"x" * 65536 for _ in range(size_bytes // 65536))
+    with pytest.raises(BackendUnreachableError):
+        await driver.write("b-1", "k", body(*chunks), size_bytes=size_bytes, options=WriteOptions())
+    server.close()
+    await driver.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [(error(403, "AccessDenied"), AccessDeniedError), (http(etag='"e"'), BackendFailedError)]
+)
+async def test_an_answer_that_comes_before_the_body_is_taken_at_its_word_only_as_a_refusal(
+    answer: bytes, expected: type[StowError]
+) -> None:
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(expected):
+        await driver.write("b-1", "k", _endless(), size_bytes=200_000, options=WriteOptions())
+    server.close()
+    await driver.aclose()
+
+
+async def test_no_log_at_any_level_holds_a_secret_or_a_signature(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serve(lambda _: http(etag='"e"')) as stub:
+        driver = stub_driver(stub.endpoint)
+        await driver.head("b-1", "k")
+        await driver.container_exists("b-1")
+        now = utc_now()
+        entry = ContainerEntry("b-1", "s3://b-1", Origin.BASE, now, "uid")
+        signed = await driver.sign(SignRequest("b-1", "k", Method.GET, now, now + timedelta(minutes=1), entry))
+        await driver.aclose()
+    signatures = [seen.headers["authorization"].rpartition("=")[2] for seen in stub.requests]
+    for secret in ("secret-key-canary", signed.url.rpartition("=")[2], *signatures):
+        assert len(secret) > 10
+        assert secret not in caplog.text
 
 
 def _open_sockets() -> int:

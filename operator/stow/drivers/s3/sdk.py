@@ -10,6 +10,7 @@ as the platform wants it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -136,6 +137,8 @@ class Sdk:
         request_s: float,
         threads: int,
     ) -> None:
+        # At DEBUG the SDK logs signatures, tokens and signed URLs.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
         self._configured = credentials
         self._endpoint = endpoint
         self._presign_endpoint = presign_endpoint

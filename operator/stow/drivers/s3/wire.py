@@ -48,7 +48,7 @@ class Upload:
     def __init__(self, source: AsyncIterator[bytes], size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.sent_bytes = 0
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._source = source
 
     @property
@@ -69,8 +69,9 @@ class Upload:
             if not self.complete:
                 raise BackendFailedError("The body is shorter than was announced.")
             idle.start()
-        except BaseException as exc:
-            # aiohttp wraps or swallows what a body raises; the sender wants the original.
+        except Exception as exc:
+            # aiohttp wraps or swallows what a body raises; the sender wants the original. (GeneratorExit and CancelledError are aiohttp's
+            # own way to stop asking: then the connection's failure is what counts.)
             self.failure = exc
             raise
 
