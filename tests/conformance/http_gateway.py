@@ -25,6 +25,8 @@ from stow.storage.store import StowStore
 
 TOKEN = "conformance-token"
 NAMESPACE = "team"
+THROUGH_LOCATION = frozenset({"file"})
+"""Schemes whose containers are served as their location's base container; all others by the route of a StowContainer."""
 _CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -111,6 +113,11 @@ class ServingGateway:
                 ],
             },
         )
+        if store.scheme in THROUGH_LOCATION:
+            self._cluster.opened[location] = store
+            del self._cluster.known[declared]
+            path = f"/v1/namespaces/{NAMESPACE}/locations/{location.name}/containers/{container}"
+            return HTTPClient(self._port, path, TOKEN)
         self._cluster.opened[location] = _without_base(store)
         return HTTPClient(self._port, f"/v1/namespaces/{NAMESPACE}/containers/{declared.name}", TOKEN)
 
