@@ -193,15 +193,3 @@ async def test_a_stop_lets_a_slow_reader_have_the_end_of_its_answer(world: World
                 await asyncio.sleep(0.02)
             await stopping
     assert got == size
-
-
-async def test_a_system_port_serves_health_and_metrics_and_no_objects(world: World) -> None:
-    async with world.serving(GatewaySettings(metrics_on_api=False, drain_grace_s=0.2)):
-        assert world.gateway is not None
-        assert (await world.ask("GET", "/metrics", token=None)).status == 404
-        api_port, world.port = world.port, await world.gateway.start_system(host="127.0.0.1")
-        assert (await world.ask("GET", "/metrics", token=None)).status == 200
-        assert (await world.ask("GET", "/readyz", token=None)).status == 200
-        assert (await world.ask("GET", f"{BASE}/objects")).code == "route_not_found"
-        world.port = api_port
-        assert (await world.ask("GET", f"{BASE}/objects")).status == 200

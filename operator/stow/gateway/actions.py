@@ -31,7 +31,7 @@ async def read_document(exchange: Exchange, known: frozenset[str]) -> Mapping[st
 
     Raises:
         BodyError: not one, with doubled or unknown members.
-        LimitExceededError: too large.
+        Refusal: 413, too large.
     """
     body = RequestBody(exchange.request, idle_s=exchange.settings.deadlines.body_idle_s)
     try:

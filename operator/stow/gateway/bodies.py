@@ -15,7 +15,7 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from stow.errors import BackendTimeoutError, BodyError, BodyTooShortError, LimitExceededError
+from stow.errors import BackendTimeoutError, BodyError, BodyTooShortError
 from stow.gateway.headers import body_size, single
 from stow.gateway.problems import Code, Refusal
 from stow.storage.model import ObjectStream
@@ -141,7 +141,7 @@ class RequestBody:
         """All of a small body.
 
         Raises:
-            LimitExceededError: it is larger.
+            Refusal: 413, it is larger.
         """
         parts: list[bytes] = []
         if self.size_bytes is not None and self.size_bytes > limit_bytes:
@@ -153,8 +153,8 @@ class RequestBody:
         return b"".join(parts)
 
 
-def _too_large(limit_bytes: int) -> LimitExceededError:
-    return LimitExceededError(f"The document may have {limit_bytes} bytes.")
+def _too_large(limit_bytes: int) -> Refusal:
+    return Refusal(Code.DOCUMENT_TOO_LARGE, f"The document may have {limit_bytes} bytes.")
 
 
 def expects_continue(request: web.BaseRequest) -> bool:

@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from stow.gateway.metrics import GatewayMetrics
 from stow.gateway.problems import CODE_HEADER, CONTENT_TYPE, Code, Problem, Refusal, problem_of
-from stow.gateway.settings import GatewaySettings
+from stow.gateway.settings import GatewaySettings, Limits
 
 _log = logging.getLogger(__name__)
 _AWAY: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
@@ -121,19 +121,7 @@ class Connection(RequestHandler):
         _log.info("refused a request that cannot be understood: %s", type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        limits = self._settings.limits
-        if isinstance(exc, LineTooLong) and exc.args[1:2] == (limits.max_target_bytes,):
-            refusal = Refusal(Code.URI_TOO_LONG, f"The request target has over {limits.max_target_bytes} bytes.")
-        elif isinstance(exc, LineTooLong):
-            refusal = Refusal(Code.HEADERS_TOO_LARGE, f"A header has over {limits.max_field_bytes} bytes.")
-        elif status == Code.INTERNAL.status:
-            refusal = Refusal(Code.INTERNAL, "The gateway met an error of its own.")
-        else:
-            refusal = Refusal(
-                Code.MALFORMED_REQUEST,
-                "The request is not valid HTTP/1.1: its line, a header or its framing is malformed.",
-            )
-        problem = problem_of(refusal)
+        problem = problem_of(_refusal_of(exc, status, self._settings.limits))
         headers = {**answer_headers(problem), "Connection": "close"}  # aiohttp takes what it cannot parse for HTTP/1.0
         answer = web.Response(status=problem.status, body=problem.document(), headers=headers)
         answer.force_close()
@@ -183,6 +171,20 @@ class Connection(RequestHandler):
             handle = wire.get_extra_info("socket")
             if handle is not None and handle.fileno() >= 0 and poll(handle.fileno()) & _AWAY:
                 wire.abort()
+
+
+def _refusal_of(error: BaseException | None, status: int, limits: Limits) -> Refusal:
+    if isinstance(error, LineTooLong) and error.args[1:2] == (limits.max_target_bytes,):
+        return Refusal(Code.URI_TOO_LONG, f"The request target has over {limits.max_target_bytes} bytes.")
+    if isinstance(error, LineTooLong):
+        return Refusal(Code.HEADERS_TOO_LARGE, f"A header has over {limits.max_field_bytes} bytes.")
+    if isinstance(error, BadHttpMessage) and error.message.startswith("Too many"):  # aiohttp has no class for it
+        return Refusal(Code.HEADERS_TOO_LARGE, f"The request has over {limits.max_headers} headers.")
+    if status == Code.INTERNAL.status:
+        return Refusal(Code.INTERNAL, "The gateway met an error of its own.")
+    return Refusal(
+        Code.MALFORMED_REQUEST, "The request is not valid HTTP/1.1: its line, a header or its framing is malformed."
+    )
 
 
 def raw_answer(problem: Problem) -> bytes:

@@ -55,8 +55,7 @@ METHODS: Final[Mapping[Action, tuple[str, ...]]] = MappingProxyType(
     }
 )
 LIST_PARAMETERS: Final = frozenset({"prefix", "delimiter", "limit", "cursor"})
-METRICS_PATH: Final = "/metrics"
-SYSTEM_PATHS: Final = frozenset({"/healthz", "/readyz", METRICS_PATH, "/openapi.json"})
+SYSTEM_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 _SIGNED_PREFIX: Final = "/v1/signed/"
 
 

@@ -87,7 +87,5 @@ class GatewaySettings:
     """Between "not ready" and the end of listening: until load balancers have noticed."""
     drain_grace_s: float = 25.0
     """For running requests after that; below Kubernetes' default of 30 s until SIGKILL."""
-    metrics_on_api: bool = True
-    """False: /metrics only on the system port, where one is started."""
     redirect_min_bytes: int = 8 * MIB
     """Smaller objects are served even where a client takes redirects: a second connection costs more."""
