@@ -311,17 +311,18 @@ async def _raise_of_source(answer: Answer) -> None:
 async def _error(answer: Answer, *, head: bool) -> StowError:
     if answer.status == 304:
         return NotModifiedError("Not modified.", etag=_etag(answer.headers))
-    code = answer.headers.get("stow-error-code")
+    code, said = answer.headers.get("stow-error-code"), ""
     if not head:
         document = json.loads(await answer.body())
         assert document["status"] == answer.status
-        code = document["code"]
+        assert document["code"] == code
+        said = json.dumps({name: value for name, value in document.items() if name != "type"})
     kind = BY_CODE.get(code or "")
     assert kind is not None, f"status {answer.status}, unknown code {code}"
     if kind is RangeNotSatisfiableError:
         size = answer.headers.get("content-range", "bytes */").removeprefix("bytes */")
         return RangeNotSatisfiableError("Not satisfiable.", size_bytes=int(size) if size else None)
-    return kind(f"{answer.status} {code}", status=answer.status)  # type: ignore[call-arg]  # NotModified and Range are above
+    return kind(f"{answer.status} {code} {said}", status=answer.status)  # type: ignore[call-arg]  # NotModified and Range are above
 
 
 def _metadata(headers: Mapping[str, str], size_bytes: int) -> ObjectMetadata:
