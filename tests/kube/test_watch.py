@@ -173,3 +173,23 @@ class Tries:
             while self.count < count:
                 self._changed.clear()
                 await self._changed.wait()
+
+
+async def test_a_quiet_watch_is_taken_up_again_and_is_no_failure(
+    world: World, api: ApiClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.create("before")
+    ended = Tries()
+    settings = WatchSettings(watch_s=(1.0, 1.0), idle_timeout_s=20.0)
+    watcher = Watcher(api, world.cache, settings, kinds=["StowLocation"], sleep=ended.sleep)
+    async with running(watcher.run()):
+        await ended.reached(2)
+        await world.create("after")
+        await until(world.cache, lambda: world.names() == {"before", "after"})
+    assert "failed" not in caplog.text
+
+
+def test_a_dead_connection_is_noticed_within_a_minute_and_a_quiet_one_is_not_taken_for_dead() -> None:
+    settings = WatchSettings()
+    assert max(settings.watch_s) < settings.idle_timeout_s
+    assert settings.idle_timeout_s + settings.connect_timeout_s < 60

@@ -41,10 +41,12 @@ class WatchSettings:
     list_timeout_s: float = 30.0
     """For each page."""
     connect_timeout_s: float = 10.0
-    idle_timeout_s: float = 80.0
-    """Bookmarks come about every minute: a connection without any for longer is taken for dead, and a new one costs one request."""
-    watch_s: tuple[float, float] = (240.0, 480.0)
-    """A watch ends after a random time between these, so that many gateways do not come back together."""
+    watch_s: tuple[float, float] = (30.0, 40.0)
+    """The server ends a watch after a random time between these, with a bookmark (seen: one second before), so that a quiet one goes on
+    from a fresh version. Longer ones are no cheaper: idle streams may be without bookmarks for two minutes (seen)."""
+    idle_timeout_s: float = 45.0
+    """Longer than a watch: a connection that is silent for so long is dead. With the time to connect this stays below a minute, within
+    which a namespace that was shut out has to be."""
     first_pause_s: float = 0.5
     longest_pause_s: float = 15.0
     between_watches_s: float = 0.2
