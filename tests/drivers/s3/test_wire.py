@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
@@ -221,7 +221,7 @@ async def _open_read(driver: S3Driver) -> None:
             pass
 
 
-async def _endless() -> AsyncIterator[bytes]:
+async def _endless() -> AsyncGenerator[bytes, None]:
     yield b"x" * 70_000  # more than a frame, so that something goes out
     await asyncio.Event().wait()
 
@@ -314,8 +314,11 @@ async def test_an_answer_that_comes_before_the_body_is_taken_at_its_word_only_as
 
     server = await asyncio.start_server(hasty, "127.0.0.1", 0)
     driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    source = _endless()
     with pytest.raises(expected):
-        await driver.write("b-1", "k", _endless(), size_bytes=200_000, options=WriteOptions())
+        await driver.write("b-1", "k", source, size_bytes=200_000, options=WriteOptions())
+    # Nobody asks the source any more, so its owner may close it at once.
+    await source.aclose()
     server.close()
     await driver.aclose()
 

@@ -30,6 +30,8 @@ class Traits:
     """``If-Match: *`` on a write is understood; else the driver asks for the ETag first."""
     conditional_complete: bool
     """CompleteMultipartUpload takes the conditions of a write."""
+    lists_key_alone: bool = False
+    """A page of one under a prefix that is a key itself holds that key and says that nothing follows, although more keys begin with it."""
     uniform_parts: bool = False
     """All parts but the last have one size."""
 
@@ -95,6 +97,7 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
             etag_is_md5=True,
             match_any=True,
             conditional_complete=True,
+            lists_key_alone=True,
         ),
         Dialect.CEPH: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.CEPH, markers=True)),
         Dialect.R2: replace(

@@ -8,6 +8,7 @@ idempotent and unconditional, a bounded number of times, within one deadline. Ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import sys
@@ -34,6 +35,8 @@ CHUNK_BYTES: Final = 64 * 1024
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 3
 _BACKOFF_S: Final = 0.1
+_STOP_S: Final = 1.0
+"""For a source that ignores its cancellation."""
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "DELETE"})
 _REPEATABLE: Final = (BackendUnreachableError, BackendThrottledError, BackendFailedError)
 
@@ -49,7 +52,9 @@ class Upload:
         self.size_bytes = size_bytes
         self.sent_bytes = 0
         self.failure: Exception | None = None
-        self._source = source
+        self._source = aiter(source)
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def complete(self) -> bool:
@@ -59,7 +64,7 @@ class Upload:
         """The chunks, for aiohttp. ``idle`` runs while the backend takes one, and stands still while the source is asked."""
         try:
             idle.pause()
-            async for chunk in self._source:
+            while chunk := await self._next():
                 self.sent_bytes += len(chunk)
                 if self.sent_bytes > self.size_bytes:
                     raise BackendFailedError("The body is longer than was announced.")
@@ -74,6 +79,19 @@ class Upload:
             # own way to stop asking: then the connection's failure is what counts.)
             self.failure = exc
             raise
+
+    async def stopped(self) -> None:
+        """Wait until the source is no longer being asked, after the request ended: only then may its owner close it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._quiet.wait()
+
+    async def _next(self) -> bytes:
+        self._quiet.clear()
+        try:
+            return await anext(self._source, b"")
+        finally:
+            self._quiet.set()
 
 
 class _Idle:
@@ -201,11 +219,19 @@ class Wire:
         return await self._whole(await self.open(request), limit_bytes)
 
     async def open(self, request: Request) -> aiohttp.ClientResponse:
-        """Send once; the answer's body is unread, and the caller closes it. Errors as in :meth:`call`."""
-        response = await self._judged(await self._send(request))
-        if isinstance(request.body, Upload) and not request.body.complete:
-            response.close()
-            raise BackendFailedError("The backend answered before it had the whole body.", status=response.status)
+        """Send once; the answer's body is unread, and the caller closes it. Errors as in :meth:`call`.
+
+        When it raises, a body's source is no longer being asked.
+        """
+        try:
+            response = await self._judged(await self._send(request))
+            if isinstance(request.body, Upload) and not request.body.complete:
+                response.close()
+                raise BackendFailedError("The backend answered before it had the whole body.", status=response.status)
+        except BaseException:
+            if isinstance(request.body, Upload):
+                await request.body.stopped()
+            raise
         return response
 
     async def _judged(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
