@@ -145,7 +145,13 @@ async def test_with_rights_a_container_that_does_not_exist_is_404(served: World,
 async def test_create_alone_creates_and_never_replaces(served: World) -> None:
     served.access.granted = {("create", "objects")}
     assert (await served.ask("PUT", f"{BASE}/objects/k", body=b"one")).status == 201
-    assert (await served.ask("PUT", f"{BASE}/objects/k", body=b"two")).status == 412
+    for headers in ([], ["Expect: 100-continue"]):
+        got = await served.ask("PUT", f"{BASE}/objects/k", *headers, body=b"two")
+        assert got.status == 412
+        assert "you may only create" in got.json["detail"]
+    asked = await served.ask("PUT", f"{BASE}/objects/k", "If-None-Match: *", body=b"two")
+    assert asked.status == 412
+    assert "you may" not in asked.json["detail"]
     assert (await served.ask("PUT", f"{BASE}/objects/k", "If-Match: *", body=b"two")).status == 403
     assert served.bytes_of("k") == b"one"
 
@@ -154,7 +160,9 @@ async def test_update_alone_replaces_and_never_creates(served: World) -> None:
     await served.ask("PUT", f"{BASE}/objects/k", body=b"one")
     served.access.granted = {("update", "objects")}
     served.clock.forward(120)
-    assert (await served.ask("PUT", f"{BASE}/objects/new", body=b"x")).status == 412
+    got = await served.ask("PUT", f"{BASE}/objects/new", body=b"x")
+    assert got.status == 412
+    assert "you may only replace" in got.json["detail"]
     assert (await served.ask("PUT", f"{BASE}/objects/k", body=b"two")).status == 200
     assert (await served.ask("PUT", f"{BASE}/objects/k", "If-None-Match: *", body=b"3")).status == 403
     assert (served.bytes_of("k"), served.bytes_of("new")) == (b"two", None)
@@ -216,3 +224,13 @@ async def test_a_cluster_location_is_closed_to_users_without_a_namespace(served:
     got = await served.ask("GET", "/v1/clusterlocations/shared/containers/bucket/objects", token="human")
     assert (got.status, got.code) == (403, "forbidden")
     assert "ServiceAccount" in got.json["detail"]
+
+
+async def test_a_copy_with_create_alone_says_why_it_does_not_replace(served: World) -> None:
+    for key in ("k", "c"):
+        await served.ask("PUT", f"{BASE}/objects/{key}", body=b"data")
+    served.access.granted = {("get", "objects"), ("create", "objects")}
+    served.clock.forward(120)
+    got = await served.ask("POST", f"{BASE}/copy", body=b'{"source": {"key": "k"}, "destination": {"key": "c"}}')
+    assert got.status == 412
+    assert "you may only create" in got.json["detail"]

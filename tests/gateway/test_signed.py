@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,7 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.world import BASE, PUBLIC_URL, START, World, condition
+from gateway.world import BASE, PUBLIC_URL, START, World, condition, until
+from stow.gateway.settings import GatewaySettings, Limits
 from stow.reconcile.objects import ObjectRef
 from stow.storage.local_signing import Keyring, SigningKey
 from stow.storage.model import Method
@@ -301,3 +303,14 @@ async def test_a_copy_goes_across_locations_and_keeps_the_attributes(served: Wor
     assert again.status == 412
     stale = {**body, "source": {**body["source"], "ifMatch": "x"}}
     assert (await served.ask("POST", f"{there}/copy", body=json.dumps(stale).encode())).status == 412
+
+
+async def test_one_leaked_url_cannot_fill_the_gateway(world: World) -> None:
+    async with world.serving(GatewaySettings(limits=Limits(max_requests_per_identity=2), drain_grace_s=0.2)):
+        url = await sign(world, method="HEAD")
+        world.driver.stop = {"head"}
+        running = [asyncio.create_task(world.ask("HEAD", url, token=None)) for _ in range(2)]
+        await until(lambda: world.driver.reached.count("head") == 2)
+        assert (await world.ask("HEAD", url, token=None)).status == 429
+        world.driver.gate.set()
+        assert [(await each).status for each in running] == [404, 404]

@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from stow.errors import PreconditionFailedError
 from stow.gateway.headers import WriteConditions
 from stow.gateway.problems import Code, Refusal
 from stow.gateway.routes import Action, Family
@@ -122,6 +123,25 @@ def decide_write(rights: WriteRights, asked: WriteConditions, capabilities: Capa
             )
         return WriteConditions(if_match=asked.if_match or "*")
     raise forbidden("You may neither create nor update objects here.")
+
+
+def explain(
+    error: PreconditionFailedError, asked: WriteConditions, granted: WriteConditions
+) -> PreconditionFailedError:
+    """The error, in words for somebody who sent no such condition: it is there because a right is missing."""
+    if asked == granted:
+        return error
+    what = (
+        "exists already, and you may only create"
+        if granted.if_none_match
+        else "does not exist, and you may only replace"
+    )
+    return PreconditionFailedError(
+        f"The object {what} objects here; nothing was stored.",
+        operation=error.operation,
+        container=error.container,
+        key=error.key,
+    )
 
 
 def forbidden(detail: str) -> Refusal:

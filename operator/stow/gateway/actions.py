@@ -11,13 +11,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from stow.api.durations import parse_duration
-from stow.errors import BodyError, InvalidArgumentError
+from stow.errors import BodyError, InvalidArgumentError, PreconditionFailedError
 from stow.gateway import answers, headers
-from stow.gateway.access import READ, SIGNED_NEEDS, WriteRights, decide_write
+from stow.gateway.access import READ, SIGNED_NEEDS, WriteRights, decide_write, explain
 from stow.gateway.bodies import RequestBody, backend_deadline
 from stow.gateway.gate import Gate
 from stow.gateway.objects import Exchange, written_headers
 from stow.gateway.ports import Identity
+from stow.gateway.resolve import Resolved
 from stow.gateway.routes import Family, Target, check_name
 from stow.storage.model import CopyOptions, Method, ObjectMetadata, SignedURLProperties
 from stow.storage.store import copy_between
@@ -209,7 +210,8 @@ async def copy(
 ) -> web.StreamResponse:
     """Copy an object onto a key here: ``get`` on the source, the rights of a PUT on the destination."""
     request, at, call = exchange.request, exchange.at, exchange.call
-    granted = decide_write(rights, headers.write_conditions(request.headers), at.store.capabilities)
+    asked = headers.write_conditions(request.headers)
+    granted = decide_write(rights, asked, at.store.capabilities)
     order = parse_copy(await read_document(exchange, frozenset({"source", "destination"})), target)
     call.key = order.key
     call.source = "/".join(filter(None, (order.source.namespace, order.source.location, order.source.container)))
@@ -218,15 +220,21 @@ async def copy(
     options = CopyOptions(
         source_if_match=order.source_if_match, if_match=granted.if_match, if_none_match=granted.if_none_match
     )
-    one, other = source.reference(order.source_key), at.reference(order.key)
-    async with backend_deadline(exchange.settings.deadlines.copy_s):
-        if source.store is at.store:
-            written = await at.store.copy_raw(one, other, options, source_scope=source.scope, scope=at.scope)
-        else:
-            written = await copy_between(
-                source.store, one, at.store, other, options, source_scope=source.scope, scope=at.scope
-            )
-    return _copied(written)
+    try:
+        async with backend_deadline(exchange.settings.deadlines.copy_s):
+            return _copied(await _copy(source, order.source_key, at, order.key, options))
+    except PreconditionFailedError as error:
+        if order.source_if_match is not None:
+            raise  # it may be the source's
+        raise explain(error, asked, granted) from error
+
+
+async def _copy(source: Resolved, source_key: str, at: Resolved, key: str, options: CopyOptions) -> ObjectMetadata:
+    """By the store itself, or - across locations - through this process."""
+    one, other = source.reference(source_key), at.reference(key)
+    if source.store is at.store:
+        return await at.store.copy_raw(one, other, options, source_scope=source.scope, scope=at.scope)
+    return await copy_between(source.store, one, at.store, other, options, source_scope=source.scope, scope=at.scope)
 
 
 def _copied(written: ObjectMetadata) -> web.StreamResponse:

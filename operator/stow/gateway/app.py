@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -90,15 +89,14 @@ class Gateway:
         host: str | None = None,
         port: int = 0,
         sock: socket.socket | None = None,
-        tls: ssl.SSLContext | None = None,
     ) -> int:
         """Listen on ``sock``, or on host and port (0: a free one); returns the port."""
         loop = asyncio.get_running_loop()
         self._listener = Listener(self._service.handle, self._settings, self._metrics)
         if sock is not None:
-            self._server = await loop.create_server(self._listener, sock=sock, ssl=tls, backlog=1024)
+            self._server = await loop.create_server(self._listener, sock=sock, backlog=1024)
         else:
-            self._server = await loop.create_server(self._listener, host, port, ssl=tls, backlog=1024)
+            self._server = await loop.create_server(self._listener, host, port, backlog=1024)
         self._sweeper = asyncio.create_task(self._listener.sweep())
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -133,11 +131,10 @@ async def run_gateway(
     port: int,
     stop: asyncio.Event,
     started: Callable[[int], None] = lambda _port: None,
-    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until ``stop`` is set, then drain. ``started`` hears the port."""
     gateway = Gateway(settings, parts)
-    started(await gateway.start(host=host, port=port, tls=tls))
+    started(await gateway.start(host=host, port=port))
     try:
         await stop.wait()
     finally:

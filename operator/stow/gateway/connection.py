@@ -239,7 +239,7 @@ class Listener(web.Server):
             await asyncio.sleep(self._settings.deadlines.sweep_s)
             for connection in self.connections:
                 if isinstance(connection, Connection):
-                    connection.check(loop.time(), _poll)
+                    _looked_at(connection, loop.time())
 
     def close_idle(self) -> None:
         """Close the connections that serve nothing; the others end with their answer."""
@@ -251,6 +251,15 @@ class Listener(web.Server):
         for connection in self.connections:
             if isinstance(connection, Connection):
                 connection.abort()
+
+
+def _looked_at(connection: Connection, now: float) -> None:
+    """One connection that cannot be looked at must not end the look after all the others."""
+    try:
+        connection.check(now, _poll)
+    except Exception as error:  # noqa: BLE001  it loses its socket instead
+        _log.warning("a connection cannot be looked at: %s", type(error).__name__)
+        connection.abort()
 
 
 def _poll(descriptor: int) -> int:

@@ -19,7 +19,7 @@ from stow.errors import (
     UnsupportedError,
 )
 from stow.gateway import answers, headers
-from stow.gateway.access import WriteRights, decide_write
+from stow.gateway.access import WriteRights, decide_write, explain
 from stow.gateway.audit import Call
 from stow.gateway.bodies import BackendWatch, RequestBody, backend_deadline, send
 from stow.gateway.headers import WriteConditions
@@ -133,13 +133,15 @@ async def put(
         if_match=granted.if_match,
         if_none_match=granted.if_none_match,
     )
-    if body.expects_continue:
-        await _check_early(exchange, key, granted)
     try:
+        if body.expects_continue:
+            await _check_early(exchange, key, granted)
         async with BackendWatch(settings.deadlines.backend_idle_s) as watch:
             written = await at.store.write_raw(
                 at.reference(key), body.size_bytes, options, _limited(body, watch, limit), scope=at.scope
             )
+    except PreconditionFailedError as error:
+        raise explain(error, asked, granted) from error
     except StowError as error:
         raise body.failure or error from None
     finally:

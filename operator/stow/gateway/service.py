@@ -30,7 +30,8 @@ from stow.gateway.settings import GatewaySettings
 from stow.gateway.signed import SignedURLs
 from stow.gateway.system import System
 from stow.storage.clock import Clock
-from stow.storage.model import Origin
+from stow.storage.local_signing import Grant
+from stow.storage.model import Method, Origin
 
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away; never sent."""
@@ -175,13 +176,16 @@ class ObjectService:
     async def _serve_signed(self, request: web.BaseRequest, route: Route, call: Call) -> web.StreamResponse:
         call.signed = True
         at, grant = await self._signed.open(request, route, call)
-        exchange = Exchange(request, call, at, self._settings)
-        match call.verb:
-            case Verb.GET:
+        with self._admission.identity(f"signed URLs of {at.uid}"):  # one leaked URL must not fill the gateway
+            return await self._operate_signed(Exchange(request, call, at, self._settings), grant)
+
+    async def _operate_signed(self, exchange: Exchange, grant: Grant) -> web.StreamResponse:
+        match grant.method:
+            case Method.GET:
                 return await objects.get(exchange, grant.key)
-            case Verb.HEAD:
+            case Method.HEAD:
                 return await objects.head(exchange, grant.key)
-            case Verb.DELETE:
+            case Method.DELETE:
                 return await objects.delete(exchange, grant.key)
             case _:
                 both = WriteRights(create=True, update=True)
