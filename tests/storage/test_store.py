@@ -278,6 +278,21 @@ async def test_the_rule_for_dynamic_containers_hears_name_and_scope(setup: Setup
     assert setup.sample("stow_bad_container_total") == 3
 
 
+async def test_a_container_that_one_namespace_has_loaded_is_no_other_namespace_s(setup: Setup) -> None:
+    """The map holds it by now; the rule is asked for each asker all the same, and again after it has changed."""
+    allowed = {"team-a"}
+    store = setup.store(dynamic_allowed=lambda _name, scope: scope is not None and scope.namespace in allowed)
+
+    loaded = await store.get_container("other", scope=Scope("team-a"))
+    with pytest.raises(ContainerNotAllowedError):
+        await store.get_container("other", scope=Scope("team-b"))
+    assert await store.get_container("other", scope=Scope("team-a")) == loaded
+
+    allowed.clear()
+    with pytest.raises(ContainerNotAllowedError):
+        await store.get_container("other", scope=Scope("team-a"))
+
+
 # Creating
 
 

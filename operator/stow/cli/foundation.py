@@ -59,8 +59,9 @@ class Foundation:
 
 
 @asynccontextmanager
-async def foundation(settings: Settings, *, wait_for_rebuild: bool) -> AsyncIterator[Foundation]:
-    """Connected parts until the end of the block; stores are closed then.
+async def foundation(settings: Settings, *, reconciles: bool) -> AsyncIterator[Foundation]:
+    """Connected parts until the end of the block; stores are closed then. ``reconciles``: for the operator, which waits for a changed
+    store, and needs that of a deleted location to delete containers; a request does neither.
 
     Raises:
         ControlPlaneError: no usable connection.
@@ -98,7 +99,7 @@ async def foundation(settings: Settings, *, wait_for_rebuild: bool) -> AsyncIter
             egress=egress,
             crash=crash,
         )
-        pool = StorePool(parts, plans, PoolSettings(wait_for_rebuild=wait_for_rebuild))
+        pool = StorePool(parts, plans, PoolSettings(wait_for_rebuild=reconciles, keep_deleted=reconciles))
         try:
             yield Foundation(settings, api, request, registry, cache, key_secret, keys, secrets, pool, crash)
         finally:

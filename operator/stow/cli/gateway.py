@@ -24,7 +24,7 @@ def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
 
     async def work(stop: asyncio.Event) -> None:
-        async with foundation(settings, wait_for_rebuild=False) as base:
+        async with foundation(settings, reconciles=False) as base:
             await _serve(base, stop)
 
     return serve("gateway", settings, work)

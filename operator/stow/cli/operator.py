@@ -25,7 +25,7 @@ def run(settings: Settings) -> int:
     """Reconcile until SIGTERM or SIGINT; the exit code."""
 
     async def work(stop: asyncio.Event) -> None:
-        async with foundation(settings, wait_for_rebuild=True) as base:
+        async with foundation(settings, reconciles=True) as base:
             operator = asyncio.create_task(_operate(base))
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait({operator, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -228,10 +228,13 @@ class StowStore:
         """
         try:
             known = self.containers.get(name)
-            if known is not None:
+            if known is not None and (known.origin is not Origin.DYNAMIC or scope is None):
                 return visible(known, scope)
+            # Asked at each use: that one namespace has loaded it gives no other a right, and the rules may have changed since.
             if (scope is not None and scope.uid is not None) or not self.config.dynamic_allowed(name, scope):
                 raise not_allowed()
+            if known is not None:
+                return known
             check_container_name(name)
             return visible(await self._load_once(name, location), scope)
         except StowError as error:
