@@ -41,5 +41,10 @@ class Address:
             )
         return address
 
+    @property
+    def document(self) -> dict[str, str]:
+        """As ``--json`` shows it."""
+        return {"container": self.container, "key": self.key}
+
     def __str__(self) -> str:
         return f"{self.container}/{self.key}"

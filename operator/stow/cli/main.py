@@ -9,7 +9,9 @@ from stow.cli.objects import VERBS
 from stow.cli.servers import dev, gateway, operator
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "STOW"})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "STOW", "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="stow")
 def main() -> None:
     """Object storage for Kubernetes: containers by kubectl, objects by HTTP."""
