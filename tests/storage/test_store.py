@@ -280,6 +280,7 @@ async def test_the_rule_for_dynamic_containers_hears_name_and_scope(setup: Setup
 
 async def test_a_container_that_one_namespace_has_loaded_is_no_other_namespace_s(setup: Setup) -> None:
     """The map holds it by now; the rule is asked for each asker all the same, and again after it has changed."""
+    await setup.memory.create_container("other", None)
     allowed = {"team-a"}
     store = setup.store(dynamic_allowed=lambda _name, scope: scope is not None and scope.namespace in allowed)
 
