@@ -35,9 +35,6 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ("minio", "a-key-and-its-folder-coexist"): (
         "MinIO 2026-02-12: with f present, a listing without delimiter omits f/g (objects are folders on its disk)"
     ),
-    ("minio", "list-prefix-that-is-a-key"): (
-        "MinIO 2026-02-12: ListObjectsV2 with max-keys=1 and a prefix that is a key answers that key alone, IsTruncated=false"
-    ),
     ("moto", "a-newline-is-a-character"): "moto 5.2.5: 404 for any key with a newline (its route does not match one)",
     ("moto", "delete-if-match-any"): 'moto 5.2.5: 412 for If-Match: * on DELETE (it compares "*" with the ETag)',
     ("moto", "signed-url-allows-nothing-else"): "moto 5.2.5: 200 for an altered signature (it verifies none)",
