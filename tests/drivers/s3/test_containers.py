@@ -153,6 +153,22 @@ async def test_only_other_regions_than_us_east_1_are_named_in_a_create(
     assert "x-amz-acl" not in create.headers
 
 
+async def test_a_create_on_aws_names_the_region_of_the_host() -> None:
+    """The name of AWS resolves to the stub here, which nothing but an injected resolver can do."""
+
+    async def to_the_stub(_: str, __: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with serve(lambda seen: http(404) if seen.method == "HEAD" else http()) as stub:
+        endpoint = stub.endpoint.replace("127.0.0.1", "s3.eu-west-1.amazonaws.com")
+        driver = S3Driver(S3Config(KEYS, endpoint=endpoint, egress=DEV_EGRESS), clock=utc_now, resolve=to_the_stub)
+        await driver.create_container("b-1", None)
+        await driver.aclose()
+    look, create = stub.requests
+    assert "s3.eu-west-1.amazonaws.com:" in look.headers["host"]
+    assert b"<LocationConstraint>eu-west-1</LocationConstraint>" in create.body
+
+
 async def test_a_name_that_may_not_be_looked_at_is_taken() -> None:
     async with serve(lambda seen: http(403) if seen.method == "HEAD" else error(409, "BucketAlreadyExists")) as stub:
         driver = stub_driver(stub.endpoint)
@@ -322,6 +338,30 @@ async def test_attributes_come_back_as_they_were(s3: S3Driver, bucket: str) -> N
         (None, "us-gov-west-1", "s3://aws/aws-us-gov", "s3.us-gov-west-1.amazonaws.com"),
         ("https://s3.eu-west-1.amazonaws.com", None, "s3://aws/aws", "s3.eu-west-1.amazonaws.com"),
         ("https://s3.amazonaws.com", None, "s3://aws/aws", "s3.amazonaws.com"),
+        ("https://s3-eu-west-1.amazonaws.com", None, "s3://aws/aws", "s3-eu-west-1.amazonaws.com"),
+        ("https://s3-accelerate.amazonaws.com", None, "s3://aws/aws", "s3-accelerate.amazonaws.com"),
+        ("https://s3.dualstack.eu-west-1.amazonaws.com", None, "s3://aws/aws", "s3.dualstack.eu-west-1.amazonaws.com"),
+        (
+            "https://s3-fips.us-gov-west-1.amazonaws.com",
+            None,
+            "s3://aws/aws-us-gov",
+            "s3-fips.us-gov-west-1.amazonaws.com",
+        ),
+        (
+            "https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com",
+            None,
+            "s3://aws/aws",
+            "bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com",
+        ),
+        ("https://s3.cn-north-1.amazonaws.com.cn", None, "s3://aws/aws-cn", "s3.cn-north-1.amazonaws.com.cn"),
+        ("https://s3.us-east-1.amazonaws.com", "cn-north-1", "s3://aws/aws", "s3.us-east-1.amazonaws.com"),
+        ("https://ec2.amazonaws.com", None, "s3://ec2.amazonaws.com", "ec2.amazonaws.com"),
+        (
+            "https://s3.amazonaws.com.evil.example",
+            None,
+            "s3://s3.amazonaws.com.evil.example",
+            "s3.amazonaws.com.evil.example",
+        ),
         ("http://MinIO.Example:9000/", None, "s3://minio.example:9000", "minio.example"),
         ("https://minio.example.:443", None, "s3://minio.example", "minio.example"),
         ("http://minio.example:80", None, "s3://minio.example", "minio.example"),
@@ -334,6 +374,20 @@ def test_the_identity_is_the_place_and_not_its_spelling(
 ) -> None:
     found = Endpoint.of(endpoint, region=region, addressing=AddressingStyle.AUTO)
     assert (found.identity, found.host) == (identity, host)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://s3.amazonaws.com", "us-east-1"),
+        ("https://s3-external-1.amazonaws.com", "us-east-1"),
+        ("https://s3-eu-west-1.amazonaws.com", "eu-west-1"),
+        ("https://s3.dualstack.ap-southeast-2.amazonaws.com", "ap-southeast-2"),
+        ("https://minio.example", "us-east-1"),
+    ],
+)
+def test_the_region_is_the_one_that_the_host_names(endpoint: str, region: str) -> None:
+    assert Endpoint.of(endpoint, region=None, addressing=AddressingStyle.AUTO).region == region
 
 
 @pytest.mark.parametrize(

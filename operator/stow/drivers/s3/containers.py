@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.endpoint import DEFAULT_REGION, Endpoint
+from stow.drivers.s3.endpoint import DEFAULT_REGION
 from stow.drivers.s3.sdk import Sdk
 from stow.drivers.s3.translate import AnswerError, answer_error
 from stow.errors import AccessDeniedError, ContainerNotFoundError, ContainerTakenError, UnsupportedError
@@ -28,12 +28,11 @@ _SYSTEM_TAGS: Final = "aws:"
 
 
 class Containers:
-    """Container operations of one backend. ``region`` is the configured one, None where none was."""
+    """Container operations of one backend. ``region`` is where new ones go, None where the backend has no regions."""
 
-    def __init__(self, sdk: Sdk, backend: Backend, *, endpoint: Endpoint, region: str | None) -> None:
+    def __init__(self, sdk: Sdk, backend: Backend, *, region: str | None) -> None:
         self._sdk = sdk
         self._backend = backend
-        self._endpoint = endpoint
         self._region = region
 
     async def create(self, name: str) -> None:

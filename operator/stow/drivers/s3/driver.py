@@ -116,7 +116,9 @@ class S3Driver:
             clock=clock,
             new_nonce=new_nonce,
         )
-        self._containers = Containers(self._sdk, self._backend, endpoint=endpoint, region=config.region)
+        # Elsewhere than on AWS a region is named in a create only when somebody configured one.
+        region = endpoint.region if endpoint.aws_partition is not None else config.region
+        self._containers = Containers(self._sdk, self._backend, region=region)
 
     @property
     def scheme(self) -> str:

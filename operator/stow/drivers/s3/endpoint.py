@@ -34,9 +34,8 @@ _PARTITIONS: Final = {
     "us-isob-": ("aws-iso-b", "sc2s.sgov.gov"),
     "eusc-": ("aws-eusc", "amazonaws.eu"),
 }
-_AWS_HOST: Final = re.compile(
-    r"s3(?:[.-](?P<region>[a-z0-9-]+?))?\.(?P<suffix>amazonaws\.com(?:\.cn)?|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov)"
-)
+_AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".c2s.ic.gov", ".sc2s.sgov.gov")
+_AWS_REGION: Final = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -75,11 +74,11 @@ class Endpoint:
             partition, suffix = partition_of(found)
             return cls("https", f"s3.{found}.{suffix}", 443, found, partition, addressing)
         scheme, host, port = _parse(endpoint)
-        match = _AWS_HOST.fullmatch(host)
-        if match is None:
+        aws_region = _aws_region(host)
+        if aws_region is None:
             return cls(scheme, host, port, region or DEFAULT_REGION, None, addressing)
-        found = region or match["region"] or DEFAULT_REGION
-        return cls(scheme, host, port, found, partition_of(found)[0], addressing)
+        # The host decides the partition: a wrong region must not give the same buckets another identity.
+        return cls(scheme, host, port, region or aws_region, partition_of(aws_region)[0], addressing)
 
     @property
     def netloc(self) -> str:
@@ -106,6 +105,21 @@ class Endpoint:
         if self.virtual(bucket):
             return f"{bucket}.{self.netloc}", f"/{encoded_key}"
         return self.netloc, f"/{bucket}/{encoded_key}" if encoded_key else f"/{bucket}"
+
+
+def _aws_region(host: str) -> str | None:
+    """The region that a host of AWS's S3 names, us-east-1 where it names none; None for other hosts.
+
+    Plain, dual-stack, FIPS, accelerated and VPC endpoints are doors to the same buckets, so they must share one identity.
+    """
+    suffix = next((suffix for suffix in _AWS_SUFFIXES if host.endswith(suffix)), None)
+    if suffix is None:
+        return None
+    labels = host.removesuffix(suffix).split(".")
+    if not any(label == "s3" or label.startswith("s3-") for label in labels):
+        return None
+    regions = (label.removeprefix("s3-") for label in labels)
+    return next((region for region in regions if _AWS_REGION.fullmatch(region)), DEFAULT_REGION)
 
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
