@@ -39,8 +39,8 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ("moto", "delete-if-match-any"): 'moto 5.2.5: 412 for If-Match: * on DELETE (it compares "*" with the ETag)',
     ("moto", "signed-url-allows-nothing-else"): "moto 5.2.5: 200 for an altered signature (it verifies none)",
     ("moto", "big-write-if-match"): (
-        "moto 5.2.5: 200 for CompleteMultipartUpload with another If-Match (it reads If-None-Match alone there); the S3 driver's tests "
-        "assert the header that goes out"
+        "moto 5.2.5: 200 for CompleteMultipartUpload with another If-Match (it reads If-None-Match alone there); "
+        "MinIO proves the same request"
     ),
     ("moto", "one-of-many-creates-wins"): (
         "moto 5.2.5: CreateBucket of an own bucket in us-east-1 answers 200 again, as S3 does there"
