@@ -15,7 +15,7 @@ class FaultyDriver:
     """Wraps a driver. ``stop`` names points at which a call waits for ever: head, list, read, chunk, write, part, written, delete.
 
     ``reached`` and ``cancelled`` say which of them were come to and which were left by cancellation; ``error`` is raised
-    instead of waiting.
+    instead of waiting; ``hides_source`` instead of what the body raised.
     """
 
     def __init__(self, inner: Driver) -> None:
@@ -26,6 +26,8 @@ class FaultyDriver:
         self.cancelled: list[str] = []
         self.closed_streams = 0
         self.taken_bytes = 0
+        self.reads_first = False
+        self.hides_source: Exception | None = None
         self.gate = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
@@ -69,11 +71,22 @@ class FaultyDriver:
         self, container: str, key: str, body: AsyncIterator[bytes], *, size_bytes: int | None, options: WriteOptions
     ) -> ObjectMetadata:
         await self._at("write")
+        if self.reads_first:  # as a backend does that looks at conditions when it has everything
+            body = _given([chunk async for chunk in body])
         with self._noted("whole-write"):
             return await self._inner.write(container, key, self._parts(body), size_bytes=size_bytes, options=options)
 
+    async def _source(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in body:
+                yield chunk
+        except Exception as error:
+            if self.hides_source is None:
+                raise
+            raise self.hides_source from error
+
     async def _parts(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in body:
+        async for chunk in self._source(body):
             await self._at("part")
             self.taken_bytes += len(chunk)
             yield chunk
@@ -99,3 +112,8 @@ class _Stream:
         async for chunk in self._inner:
             yield chunk
             await self._owner._at("chunk")
+
+
+async def _given(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk

@@ -201,6 +201,7 @@ async def test_what_is_refused_anyway_is_refused_without_a_100(
     served: World, headers: list[str], granted: set[tuple[str, str]] | None, status: int
 ) -> None:
     await served.ask("PUT", f"{BASE}/objects/k", body=b"old")
+    served.driver.reads_first = True
     if granted is not None:
         served.access.granted = granted
         served.clock.forward(120)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.world import BASE, TOKEN, World, request
+from gateway.world import BASE, TOKEN, World, request, until
+from stow.errors import BackendFailedError
 from stow.storage.model import ObjectAttributes
 
 CANARY = "canary-4711"
@@ -106,6 +107,22 @@ async def test_broken_chunks_store_nothing_and_are_answered_at_once(served: Worl
         await wire.closed(timeout_s=3)
     assert (got.status, got.headers["connection"]) == (400, "close")
     assert served.bytes_of("k") == b"old"
+
+
+HIDDEN = [None, BackendFailedError("its source failed"), RuntimeError("its source failed")]
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=["clear", "translated", "foreign"])
+async def test_the_client_hears_what_was_wrong_with_its_body_whatever_the_driver_makes_of_it(
+    served: World, hidden: Exception | None
+) -> None:
+    served.driver.hides_source = hidden
+    async with served.wire() as wire:
+        wire.send(request("PUT", f"{BASE}/objects/k", "Transfer-Encoding: chunked"))
+        await until(lambda: "write" in served.driver.reached)
+        wire.send(b"zz\r\n")
+        got = await wire.answer()
+    assert (got.status, got.code) == (400, "invalid_body")
 
 
 @pytest.mark.parametrize("gap", [True, False])

@@ -160,6 +160,15 @@ async def test_what_is_declared_is_forbidden_through_its_location_and_any_other(
                 assert (got.status, got.code) == (403, "container_not_allowed")
 
 
+async def test_what_somebody_is_about_to_create_is_forbidden_too(dynamic: World) -> None:
+    known = dynamic.memory.known[CONTAINER]
+    intent = {"nonce": "n", "containerName": "load-soon", "backendIdentity": "mem://memory/load-soon"}
+    dynamic.memory.known[CONTAINER] = replace(known, status={"intent": intent})
+    await dynamic.driver.create_container("load-soon", None)
+    async with dynamic.serving():
+        assert (await dynamic.ask("GET", f"{THROUGH}/load-soon/objects")).code == "container_not_allowed"
+
+
 async def test_what_was_declared_stays_forbidden(dynamic: World) -> None:
     await dynamic.driver.create_container("load-was", Marker("i", "team", "was", "uid-was"))
     async with dynamic.serving():

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.s3.setup import QUICK, SMALL_PARTS, server_driver, stub_driver
 from gateway.test_bodies import framed, reset
-from gateway.world import BASE, World, request, until
+from gateway.world import BASE, FAST, World, request, until
 from servers.minio import MinioServer
 from servers.moto import MotoServer
 from stow.drivers.s3.config import Dialect
@@ -29,14 +29,12 @@ POINTS = [0, 1, len(DATA) - 1, random.Random(7).randrange(2, 5 * MIB), random.Ra
 
 
 @asynccontextmanager
-async def world_over(driver: Driver, *, create: bool = True) -> AsyncIterator[World]:
+async def world_over(driver: Driver, *, settings: GatewaySettings | None = None) -> AsyncIterator[World]:
     world = World()
     store = world.location(driver=driver, spec=S3_SPEC)
-    if create:
-        await store.create_container("reports-bucket", marker=Marker("test", "team", "reports", "uid-team-reports"))
     await world.container(create=False)
     try:
-        async with world.serving(GatewaySettings(drain_grace_s=1.0)):
+        async with world.serving(settings or GatewaySettings(drain_grace_s=1.0)):
             yield world
     finally:
         await store.aclose()
@@ -154,7 +152,7 @@ async def backend() -> AsyncIterator[tuple[Backend, World]]:
     port = server.sockets[0].getsockname()[1]
     patient = replace(QUICK, idle_s=30, request_s=30)
     driver = stub_driver(f"http://127.0.0.1:{port}", multipart=SMALL_PARTS, deadlines=patient)
-    async with world_over(cast("Driver", driver), create=False) as world:
+    async with world_over(cast("Driver", driver)) as world:
         yield stub, world
     server.close()
 
@@ -210,3 +208,20 @@ async def test_a_client_that_leaves_between_two_parts_aborts_the_upload(backend:
         await asyncio.sleep(0.1)
         wire.writer.close()
         assert await until(lambda: any(line.startswith("DELETE") for line in stub.requests)) < 1
+
+
+@pytest.mark.parametrize("header", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_stalls_is_408_and_the_backend_call_ends(header: str) -> None:
+    stub = Backend()
+    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    patient = replace(QUICK, idle_s=30, request_s=30)
+    driver = stub_driver(f"http://127.0.0.1:{port}", multipart=SMALL_PARTS, deadlines=patient)
+    settings = GatewaySettings(deadlines=FAST, drain_grace_s=0.2)
+    async with world_over(cast("Driver", driver), settings=settings) as world, world.wire() as wire:
+        body = bytes(500_000) if header.startswith("Content") else b"10\r\n" + bytes(16) + b"\r\n"
+        wire.send(request("PUT", f"{BASE}/objects/k", header) + body)
+        got = await wire.answer()
+        assert (got.status, got.code) == (408, "request_timeout")
+        await until(lambda: stub.ended == min(1, len(stub.requests)), timeout_s=1)
+    server.close()

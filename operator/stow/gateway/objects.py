@@ -142,8 +142,10 @@ async def put(
             )
     except PreconditionFailedError as error:
         raise explain(error, asked, granted) from error
-    except StowError as error:
-        raise body.failure or error from None
+    except Exception as error:
+        if body.failure is not None and body.failure is not error:
+            raise body.failure from error  # the driver only knows that its source failed
+        raise
     finally:
         exchange.call.bytes_in = body.received_bytes
     return answers.empty(201 if granted.if_none_match else 200, written_headers(written))

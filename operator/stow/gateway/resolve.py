@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -228,10 +228,7 @@ class Resolver:
             return
         self._declared_until = self._now() + _INDEX_S
         containers = self._objects.list(STOW_CONTAINER.kind)
-        statuses = [container_status(each.status) for each in containers]
-        claims = {each.backend_identity for each in statuses}
-        claims |= {each.intent.backend_identity for each in statuses if each.intent is not None}
-        self._declared = frozenset(filter(None, claims))
+        self._declared = frozenset(identity for each in containers for identity in _identities(each.status))
         alive = {each.uid for each in containers}
         for ref in [ref for ref in self._open if self._objects.get(ref) is None]:
             del self._open[ref]
@@ -250,6 +247,15 @@ def _location_ref(target: Target, namespace: str | None) -> ObjectRef:
     if target.family is Family.CLUSTER_LOCATION:
         return ObjectRef(CLUSTER_STOW_LOCATION.kind, None, target.location or "")
     return ObjectRef(STOW_LOCATION.kind, namespace, target.location or "")
+
+
+def _identities(status: Mapping[str, object]) -> Iterator[str]:
+    """What a StowContainer has or means to make. Read raw: this runs over all of them, and parsing each would take the loop."""
+    intent = status.get("intent")
+    for holder in (status, intent):
+        identity = holder.get("backendIdentity") if isinstance(holder, Mapping) else None
+        if isinstance(identity, str):
+            yield identity
 
 
 def _usable_name(found: Snapshot, status: ContainerStatus) -> str:
