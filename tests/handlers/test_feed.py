@@ -116,6 +116,7 @@ async def test_the_end_of_an_owner_wakes_those_that_lost_to_it(world: World, wok
     await world.reconcile(loser)
     bystander = world.container("bystander")
     await world.reconcile(bystander)
+    assert world.condition(loser) == ("False", "Conflict")
     feed.complete()
     woken.take()
     world.cache.remove(owner)

@@ -38,6 +38,7 @@ class Feed:
         self._wake = wake
         self._own: ObjectRef | None = None
         self._is_complete = False
+        self._losers: set[ObjectRef] = set()
         self._unsubscribe = cache.subscribe(self._changed)
 
     @property
@@ -79,6 +80,8 @@ class Feed:
         self._unsubscribe()
 
     def _changed(self, ref: ObjectRef, before: Snapshot | None, after: Snapshot | None) -> None:
+        if ref.kind == STOW_CONTAINER.kind:
+            self._note_loser(ref, after)
         if not self._is_complete:
             return
         if ref.kind == NAMESPACE:
@@ -98,7 +101,7 @@ class Feed:
             for location in {location_ref_of(each) for each in (before, after) if each is not None} - {None}:
                 if location is not None:
                     self._wake(location, after_s=MAP_DELAY_S)
-        if before is not None and (after is None or recorded_identity(before) != recorded_identity(after)):
+        if before is not None and (after is None or recorded_identity(before) not in {None, recorded_identity(after)}):
             self._wake_losers()
 
     def _namespace_changed(self, ref: ObjectRef, before: Snapshot | None, after: Snapshot | None) -> None:
@@ -113,11 +116,17 @@ class Feed:
             if any(each.ref.namespace == ref.name for each in self._cache.containers_of(location.ref)):
                 self._wake(location.ref, after_s=MAP_DELAY_S)
 
+    def _note_loser(self, ref: ObjectRef, after: Snapshot | None) -> None:
+        """Few objects lose; to look for them among all at each change would cost the square of what the cluster holds."""
+        ready = _ready(after.status) if after is not None else None
+        if ready is not None and ready[1] in _LOSERS:
+            self._losers.add(ref)
+        else:
+            self._losers.discard(ref)
+
     def _wake_losers(self) -> None:
-        for container in self._cache.list(STOW_CONTAINER.kind):
-            ready = _ready(container.status)
-            if ready is not None and ready[1] in _LOSERS:
-                self._wake(container.ref)
+        for ref in sorted(self._losers, key=str):
+            self._wake(ref)
 
 
 class AbsorbingWriter:
@@ -135,7 +144,10 @@ class AbsorbingWriter:
 
     async def remove_finalizer(self, snapshot: Snapshot) -> Snapshot | None:
         left = await self._inner.remove_finalizer(snapshot)
-        return None if left is None else self._absorbed(left)
+        if left is None:
+            self._feed.remove(snapshot.ref, snapshot.uid)
+            return None
+        return self._absorbed(left)
 
     def _absorbed(self, snapshot: Snapshot) -> Snapshot:
         self._feed.absorb(snapshot)

@@ -1,7 +1,8 @@
 """Finds what the watches may have lost: an object that went while a watch was down is announced by nobody.
 
 Now and then, and after each restart of the watches, everything is listed in pages and compared with the memory: what is gone is taken
-out, what is newer is taken in. Nothing else hangs on it; where it cannot list, it tries again later.
+out, what is newer replaces what is known. Nothing comes in that is not known: it may have gone since the page was made, and the watches
+bring it if it has not. Where it cannot list, it tries again later.
 """
 
 from __future__ import annotations
@@ -93,6 +94,6 @@ class Resync:
     def _take(self, raw: dict[str, Any], kind: str) -> ObjectRef:
         snapshot = Snapshot.from_raw(raw, kind=kind)
         known = self._cache.get(snapshot.ref)
-        if known is None or known.resource_version != snapshot.resource_version:
+        if known is not None and known.resource_version != snapshot.resource_version:
             self._cache.apply(snapshot)
         return snapshot.ref

@@ -192,7 +192,9 @@ class ContainerReconciler:
         better = rival(
             case.snapshot,
             identity,
-            others=self._ports.objects.list(case.snapshot.ref.kind),
+            others=[
+                each for each in self._ports.objects.list(case.snapshot.ref.kind) if _may_mean(each, case.ask.name)
+            ],
             wants=self._wants,
         )
         if better is not None:
@@ -337,6 +339,14 @@ class ContainerReconciler:
             return False
         living = await self._ports.reader.read(case.snapshot.ref)
         return living is not None and living.uid == case.snapshot.uid
+
+
+def _may_mean(container: Snapshot, name: str) -> bool:
+    """Whether a StowContainer can ask for a container of that name. Cheap: it is asked of all of them."""
+    given = container.spec.get("containerName")
+    if given is not None:
+        return bool(given == name)
+    return name in {container.ref.name, f"{container.ref.namespace}-{container.ref.name}"}
 
 
 def _location_changed(place: Place) -> Stalled:
