@@ -21,7 +21,7 @@ from stow.kube.reports import LABEL, LABEL_VALUE
 from stow.kube.rest import Requests, collection_path, lines, object_path, requests
 from stow.reconcile.objects import ObjectRef
 
-DEADLINE_S = 60.0
+DEADLINE_S = 45.0
 """Far above what anything here takes, on a machine that compiles beside it."""
 RETRY_S = 0.1
 """Between attempts while the API server is away."""

@@ -7,7 +7,7 @@ server's own audit log. Each module has its own installation; the modules may ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -19,6 +19,17 @@ from stow.dev.assets import Assets
 from stow.dev.controlplane import ControlPlane
 from stow.dev.definitions import apply_crds
 from stow.dev.minio import MinioServer
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    """A failure shows the end of what operator and gateway logged."""
+    report: pytest.TestReport = yield
+    found = getattr(item, "funcargs", {}).get("installation")
+    if report.failed and isinstance(found, Installation):
+        for name, text in found.logs.items():
+            report.sections.append((f"{name}'s log", text[-2500:].decode("utf-8", "replace")))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +50,12 @@ async def installation(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Installation]:
     """Operator and gateway, ready. A module's ``OPERATOR_OPTIONS`` and ``GATEWAY_OPTIONS`` are added to their command lines."""
-    options = {
-        "operator_options": getattr(request.module, "OPERATOR_OPTIONS", ()),
-        "gateway_options": getattr(request.module, "GATEWAY_OPTIONS", ()),
-    }
-    async with installed(cluster, control_plane, assets, minio, **options) as found:
+    async with installed(
+        cluster,
+        control_plane,
+        assets,
+        minio,
+        operator_options=getattr(request.module, "OPERATOR_OPTIONS", ()),
+        gateway_options=getattr(request.module, "GATEWAY_OPTIONS", ()),
+    ) as found:
         yield found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import stow
+from e2e.backends import local_driver, minio_driver
 from e2e.cluster import SYSTEM_NAMESPACE, Cluster
 from e2e.web import Web, new_session
 from stow.dev.assets import Assets
@@ -21,6 +23,7 @@ from stow.dev.processes import Process, answers, free_port
 from stow.dev.runfolder import RunFolder
 from stow.errors import ControlPlaneError
 from stow.kube.rest import collection_path
+from stow.storage.driver import Driver
 
 START_TIMEOUT_S = 90.0
 KILLED = 128 + 9
@@ -92,6 +95,13 @@ class Installation:
         await self.stop(self.gateway)
         await self.start_gateway()
 
+    async def kill(self, process: Process | None) -> None:
+        """SIGKILL, and until it is gone."""
+        if process is not None:
+            process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(process.wait, timeout_s=START_TIMEOUT_S)
+            await self.stop(process)
+
     async def killed(self, process: Process) -> None:
         """Wait until it died by SIGKILL, as at a crash point."""
         code = await asyncio.to_thread(process.wait, timeout_s=START_TIMEOUT_S)
@@ -108,9 +118,16 @@ class Installation:
     async def location(self, kind: str, namespace: str, name: str = "main", **more: Any) -> Any:
         """A StowLocation on ``minio`` (with its Secret) or ``local``."""
         if kind == "local":
-            return await self.cluster.create("StowLocation", namespace, name, {"local": {"path": name}, **more})
+            spec = {"local": {"path": f"{namespace}-{name}"}, **more}
+            return await self.cluster.create("StowLocation", namespace, name, spec)
         await self.cluster.secret(namespace, f"{name}-keys", self.minio_keys())
         return await self.cluster.create("StowLocation", namespace, name, self.s3_spec(f"{name}-keys", **more))
+
+    def backend(self, kind: str, namespace: str, name: str = "main") -> AbstractAsyncContextManager[Driver]:
+        """What the location of :meth:`location` leads to, without it."""
+        if kind == "local":
+            return local_driver(self.local_root, namespace, f"{namespace}-{name}")
+        return minio_driver(self.minio.endpoint, self.minio.access_key, self.minio.secret_key)
 
     async def container(self, namespace: str, name: str, location: str = "main", **more: Any) -> Any:
         """A StowContainer; its bucket is ``<namespace>-<name>``, since MinIO's are shared by all tests."""
