@@ -83,6 +83,18 @@ async def test_a_new_container_is_read_once_before_the_watch_knows_it(served: Wo
     assert served.memory.reads == [ObjectRef("StowContainer", "team", "fresh")]
 
 
+async def test_the_entry_of_a_container_that_the_watch_does_not_know_yet_stays_in_the_map(served: World) -> None:
+    store = served.stores.by_ref[LOCATION]
+    await served.container("fresh", watched=False)
+    await served.ask("GET", "/v1/namespaces/team/containers/fresh/objects")
+    served.clock.forward(5)
+    await served.ask("GET", f"{BASE}/objects")
+    assert store.containers.get("fresh-bucket") is not None
+    served.clock.forward(60)
+    await served.ask("GET", f"{BASE}/objects")
+    assert store.containers.get("fresh-bucket") is None
+
+
 async def test_what_does_not_exist_is_asked_for_once_in_a_while(served: World) -> None:
     base = "/v1/namespaces/team/containers/nothing"
     for _ in range(3):

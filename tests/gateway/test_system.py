@@ -31,6 +31,20 @@ async def test_it_is_ready_when_nothing_is_missing_and_lists_what_is(served: Wor
     assert (got.status, got.json) == (503, {"ready": False, "missing": ["caches"]})
 
 
+async def test_nothing_is_served_from_an_incomplete_memory(served: World) -> None:
+    signed = "/v1/signed/namespaces/team/containers/reports/object?key=k&method=GET&exp=1&kid=k1&sig=AAAA"
+    served.missing["caches"] = False
+    for method, target in (("GET", f"{BASE}/objects"), ("PUT", f"{BASE}/objects/k"), ("GET", signed)):
+        got = await served.ask(method, target, body=b"x" if method == "PUT" else None)
+        assert (got.status, got.code) == (503, "not_ready")
+        assert "retry-after" in got.headers
+    assert served.tokens.asked == []
+    served.missing["caches"] = True
+    assert (await served.ask("GET", f"{BASE}/objects")).status == 200
+    served.missing["caches"] = False  # once it was complete, it is at worst a little behind
+    assert (await served.ask("GET", f"{BASE}/objects")).status == 200
+
+
 async def test_metrics_count_requests_bytes_and_cache_look_ups_without_names(served: World) -> None:
     await served.ask("PUT", f"{BASE}/objects/canary-key", body=b"12345")
     await served.ask("GET", f"{BASE}/objects/canary-key")

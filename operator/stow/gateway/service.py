@@ -66,6 +66,7 @@ class ObjectService:
         self._audit = audit
         self._clock = clock
         self._now = now
+        self._warm = False
         self.draining = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -130,10 +131,21 @@ class ObjectService:
         route = parse_route(request.method, request.raw_path)
         if route.action is Action.SYSTEM:
             return self._system.answer(route.raw_path)
+        self._check_warm()
         with self._admission.request():
             if route.target is None:
                 return await self._serve_signed(request, route, call)
             return await self._serve_container(request, route, route.target, call)
+
+    def _check_warm(self) -> None:
+        """Before memory is complete, what is declared and who is let in is not known: nobody is served. Once warm, always warm.
+
+        Raises:
+            Refusal: 503.
+        """
+        self._warm = self._warm or not self._system.missing()
+        if not self._warm:
+            raise Refusal(Code.NOT_READY, "The gateway has not loaded what it needs yet; try again.")
 
     async def _serve_container(
         self, request: web.BaseRequest, route: Route, target: Target, call: Call

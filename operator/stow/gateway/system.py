@@ -33,8 +33,10 @@ class System:
             case _:
                 return answers.document(200, DOCUMENT)
 
+    def missing(self) -> list[str]:
+        """What has to be there and is not."""
+        return sorted(name for name, there in self._readiness().items() if not there)
+
     def _ready(self) -> web.StreamResponse:
-        missing = sorted(name for name, there in self._readiness().items() if not there)
-        if self._draining():
-            missing.append("draining")
+        missing = [*self.missing(), *(["draining"] if self._draining() else [])]
         return answers.document(503 if missing else 200, {"ready": not missing, "missing": missing})
