@@ -24,6 +24,7 @@ from stow.kube.cache import ObjectCache
 from stow.kube.client import KubeConfig, connect
 from stow.kube.events import KubeEvents
 from stow.kube.factories import driver_factories
+from stow.kube.lease import Lease, LeaseName
 from stow.kube.plans import PlanSettings
 from stow.kube.reader import KubeReader
 from stow.kube.rest import Requests, collection_path, object_path, requests
@@ -69,7 +70,7 @@ class RunningOperator:
 
 @asynccontextmanager
 async def running_operator(
-    control_plane: ControlPlane, local_root: Path, **changed: Any
+    control_plane: ControlPlane, local_root: Path, *, lease: LeaseName | None = None, **changed: Any
 ) -> AsyncIterator[RunningOperator]:
     """The real operator, in this process, with real local stores. ``changed``: fields of OperatorSettings."""
     config = KubeConfig(path=control_plane.kubeconfig_path)
@@ -104,6 +105,7 @@ async def running_operator(
             stores=pool,
             dynamic=dynamic,
             registry=registry,
+            lease=Lease(request, lease, clock=utc_now, monotonic=time.monotonic) if lease is not None else None,
             wakes=(secrets,),
             services=(secrets.run,),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from operatorworld import (
     running_operator,
 )
 from stow.dev.controlplane import ControlPlane
+from stow.kube.lease import LeaseName
 from stow.kube.rest import object_path
 from stow.reconcile.ports import DynamicLoad
 
@@ -265,3 +267,24 @@ async def test_a_conflicting_write_is_tried_again(
         for n in range(30):
             await cluster.patch(ref, {"metadata": {"labels": {"round": str(n)}}})
         await cluster.ready(ref)
+
+
+async def test_of_two_operators_one_works_and_the_other_takes_over(
+    cluster: Cluster, control_plane: ControlPlane, local_root: Path
+) -> None:
+    def named(identity: str) -> LeaseName:
+        return LeaseName(cluster.namespace, identity)
+
+    async with AsyncExitStack() as leading, AsyncExitStack() as standing_by:
+        await cluster.create("StowLocation", "disk", local_location())
+        first = await leading.enter_async_context(running_operator(control_plane, local_root, lease=named("first")))
+        await cluster.ready(await cluster.create("StowContainer", "one", container("disk")))
+        second = await standing_by.enter_async_context(
+            running_operator(control_plane, local_root, lease=named("second"))
+        )
+        await cluster.ready(await cluster.create("StowContainer", "two", container("disk")))
+        assert _passes(first) > 0
+        assert _passes(second) == 0
+        await leading.aclose()
+        await cluster.ready(await cluster.create("StowContainer", "three", container("disk")))
+        assert _passes(second) > 0

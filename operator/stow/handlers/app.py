@@ -1,7 +1,8 @@
 """The operator: watches, scheduler and reconcilers put together over ports that the caller has built.
 
-Nothing is reconciled before the memory is complete. It ends when it is cancelled, and with the first part that fails; an error of one
-object, of a backend or of the API server ends nothing.
+Nothing is watched before this process leads, and nothing reconciled before the memory is complete. One that leads no longer cancels its
+reconciles and waits until it leads again; its memory stays warm meanwhile. It ends when it is cancelled, and with the first part that
+fails; an error of one object, of a backend or of the API server ends nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from stow.handlers.serving import serve
 from stow.handlers.watching import Watcher
 from stow.kube.cache import ObjectCache
 from stow.kube.client import KubeConfig
+from stow.kube.lease import Lease
 from stow.kube.rest import Requests
 from stow.reconcile.container import ContainerPorts, ContainerReconciler, ContainerSettings
 from stow.reconcile.location import LocationPorts, LocationReconciler, LocationSettings
@@ -69,6 +71,8 @@ class OperatorParts:
     stores: Stores
     dynamic: DynamicLoads
     registry: CollectorRegistry
+    lease: Lease | None = None
+    """None: this operator is the only one, and always leads."""
     wakes: Sequence[Wakes] = ()
     services: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     audit: Audit = field(default_factory=LogAudit)
@@ -125,6 +129,9 @@ class _Operator:
         ends = [each.subscribe(self._scheduler.wake) for each in self._parts.wakes]
         try:
             async with asyncio.TaskGroup() as group:
+                if self._parts.lease is not None:
+                    group.create_task(self._parts.lease.run())
+                    await self._parts.lease.leading()
                 group.create_task(self._watcher.run())
                 group.create_task(self._run_scheduler())
                 for service in self._parts.services:
@@ -137,8 +144,25 @@ class _Operator:
     async def _run_scheduler(self) -> None:
         await self._complete.wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._scheduler.run())
             group.create_task(self._resync.run())
+            if self._parts.lease is None:
+                group.create_task(self._scheduler.run())
+            else:
+                group.create_task(self._schedule_while_leading(self._parts.lease))
+
+    async def _schedule_while_leading(self, lease: Lease) -> None:
+        while True:
+            await lease.leading()
+            scheduling = asyncio.create_task(self._scheduler.run())
+            lost = asyncio.create_task(lease.lost())
+            try:
+                await asyncio.wait({scheduling, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if scheduling.done():
+                    await scheduling
+            finally:
+                scheduling.cancel()
+                lost.cancel()
+                await asyncio.gather(scheduling, lost, return_exceptions=True)
 
     async def _reconcile(self, ref: ObjectRef) -> Outcome:
         return await self._controller.reconcile(ref)
