@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stow import __version__
 from stow.dev.assets import Assets
 from stow.dev.cluster import DevCluster, dev_cluster
 from stow.dev.controlplane import ControlPlane
 from stow.dev.definitions import apply_crds, packaged_folder
 from stow.dev.failures import DevError, ProcessFailedError
-from stow.dev.processes import ProcessGroup, tail
+from stow.dev.processes import ProcessGroup, answers, tail
 from stow.dev.runfolder import RunFolder
 from stow.dev.session import hold, run_control_plane, stopped_by_signals
 

@@ -75,8 +75,6 @@ async def server_and_token(
         raise CommandError(f"No {what} is known: {reason} {hint}.", exit_code=_exit_code(error)) from error
     except InvalidArgumentError as error:
         raise CommandError(error.message, exit_code=Exit.USAGE, code=error.code) from error
-    except (YAMLError, TypeError, AttributeError, KeyError) as error:  # the client library reads it without checking
-        raise CommandError(f"No {what} is known: the KUBECONFIG is not one. {hint}.", exit_code=Exit.USAGE) from error
 
 
 def _exit_code(error: ControlPlaneError) -> Exit:

@@ -18,6 +18,7 @@ from stow.kube.reader import KubeReader
 from stow.kube.reports import ReportReader
 from stow.kube.rest import NOT_FOUND, object_path
 from stow.kube.writer import KubeWriter, WriteMetrics
+from stow.reconcile.sweeping import Sweeper
 from stow.storage.clock import utc_now
 
 
@@ -39,6 +40,8 @@ def run(settings: Settings) -> int:
 
 async def _operate(base: Foundation) -> None:
     settings = base.settings
+    # First: it says that the namespace is missing in words; the keys' Secret would fail there with a bare 404.
+    installation = settings.installation_id or await _installation(base)
     keeper = KeyKeeper(base.key_secret, base.keys, NewKeys(utc_now), clock=utc_now, crash=base.crash)
     await keeper.maintain()
     writes = WriteMetrics(base.registry)
@@ -53,12 +56,12 @@ async def _operate(base: Foundation) -> None:
         dynamic=reports,
         registry=base.registry,
         wakes=(base.secrets, reports),
-        services=(base.secrets.run, base.pool.run, keeper.run, reports.run),
+        services=(base.secrets.run, base.pool.run, keeper.run, reports.run, Sweeper(base.cache, base.pool).run),
         crash=base.crash,
     )
     wanted = OperatorSettings(
         kube=KubeConfig(path=settings.kubeconfig),
-        installation=settings.installation_id or await _installation(base),
+        installation=installation,
         namespaces=settings.namespaces,
         listen=settings.listen,
         workers=settings.workers,

@@ -15,6 +15,7 @@ from typing import Final
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from stow.errors import ControlPlaneError
 
@@ -49,7 +50,8 @@ async def load_configuration(config: KubeConfig) -> Configuration:
             await load_kube_config(  # type: ignore[no-untyped-call]  # untyped there
                 path, context=config.context, client_configuration=configuration, persist_config=False
             )
-    except (ConfigException, OSError, ValueError) as exc:
+    except (ConfigException, YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as exc:
+        # The last three: the library indexes what it parsed without looking whether it is a mapping.
         where = "the Pod's ServiceAccount" if config.in_cluster else f"the kubeconfig {config.path or 'of KUBECONFIG'}"
         raise ControlPlaneError(
             f"There is no usable connection to an API server in {where}; pass --kubeconfig and --context, or mount a token."
