@@ -207,6 +207,38 @@ async def test_one_stuck_location_never_starves_the_others() -> None:
     assert bench.scheduler.depth == 0
 
 
+async def test_many_stuck_locations_never_starve_the_others() -> None:
+    """Each of them holds a worker for the patience, and then only a place among all that may run."""
+    bench = Bench(limits=Limits(workers=2, per_group=1, patience_s=1.0, most=5))
+    stuck = [ref("s", namespace=f"stuck-{n}") for n in range(6)]
+    for each in stuck:
+        bench.gate(each)
+        bench.scheduler.wake(each)
+    good = ref("g", namespace="good")
+    bench.scheduler.wake(good)
+    assert bench.scheduler.pump() == 1.0
+    await _turns()
+    assert len(bench.running) == 2
+    bench.now = 1.0
+    assert bench.scheduler.pump() == 2.0
+    await _turns()
+    assert len(bench.running) == 4
+    bench.now = 2.0
+    bench.scheduler.pump()
+    await _turns()
+    assert len(bench.running) == 5, "what waits is bounded too"
+    bench.gates[stuck[0]].set()
+    async with asyncio.timeout(5):
+        while good not in {of for _, of in bench.runs}:
+            bench.now += 1.0
+            bench.gates[stuck[1]].set()
+            bench.scheduler.pump()
+            await asyncio.sleep(0)
+    for each in stuck:
+        bench.gates[each].set()
+    await bench.scheduler.settle()
+
+
 async def test_groups_take_turns() -> None:
     bench = Bench(limits=Limits(workers=1, per_group=1))
     for n in range(5):

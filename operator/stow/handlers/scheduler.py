@@ -1,8 +1,9 @@
 """When is each object looked at next, and by whom? In memory, one entry an object, rebuilt from the watches at start.
 
-Bounded workers, and a bound for each group (a location and its containers), so that one bad location never starves the others. Never two
-reconciles of one object at once; a wake during a run makes exactly one more run after it. What waits without a time of its own is tried
-again after a growing, jittered backoff. Belongs to one event loop; what decides is the injected clock.
+Bounded workers, a bound for each group (a location and its containers), and a patience after which a pass that waits for a backend gives
+its worker back: so neither one bad location nor many of them starve the others. Never two reconciles of one object at once; a wake during a
+run makes exactly one more run after it. What waits without a time of its own is tried again after a growing, jittered backoff. Belongs to
+one event loop; what decides is the injected clock.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ class Limits:
 
     workers: int = 8
     per_group: int = 4
-    """Of the workers, for one location and its containers."""
+    """For one location and its containers, however long they take."""
+    patience_s: float = 1.0
+    """A pass that has run so long waits for somebody else, and is no longer counted among the workers: it costs a task and a socket."""
+    most: int = 128
+    """Passes at a time, those that wait included."""
 
 
 @dataclass(slots=True)
@@ -75,7 +80,8 @@ class Scheduler:
         self._order = count()
         self._groups: dict[Hashable, _Group] = {}
         self._turn: deque[Hashable] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], float] = {}
+        """What runs, and until when it holds a worker."""
         self._changed = asyncio.Event()
 
     @property
@@ -114,7 +120,10 @@ class Scheduler:
             entry.due, entry.queued = None, True
             self._enqueue(ref)
         self._start()
-        return self._heap[0][0] if self._heap else None
+        times = [self._heap[0][0]] if self._heap else []
+        if self.depth:
+            times += [held_until for held_until in self._tasks.values() if held_until > now]
+        return min(times, default=None)
 
     async def run(self) -> None:
         """Until cancelled; then all reconciles are cancelled and awaited."""
@@ -155,12 +164,13 @@ class Scheduler:
 
     def _start(self) -> None:
         """Round robin over the groups, so that a long queue of one takes its turn like a short one."""
-        idle = 0
-        while self._turn and idle < len(self._turn) and len(self._tasks) < self._limits.workers:
+        now, limits, idle = self._monotonic(), self._limits, 0
+        working = sum(held_until > now for held_until in self._tasks.values())
+        while self._turn and idle < len(self._turn) and working < limits.workers and len(self._tasks) < limits.most:
             key = self._turn[0]
             self._turn.rotate(-1)
             group = self._groups[key]
-            if not group.queue or group.running >= self._limits.per_group:
+            if not group.queue or group.running >= limits.per_group:
                 idle += 1
                 if not group.queue and not group.running:
                     self._turn.remove(key)
@@ -173,11 +183,12 @@ class Scheduler:
             entry.queued, entry.running = False, True
             group.running += 1
             task = asyncio.create_task(self._run(ref, entry, group), name=f"reconcile {ref}")
-            self._tasks.add(task)
+            self._tasks[task] = now + limits.patience_s
+            working += 1
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._changed.set()
 
     async def _run(self, ref: ObjectRef, entry: _Entry, group: _Group) -> None:
