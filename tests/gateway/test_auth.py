@@ -102,6 +102,7 @@ async def test_an_asker_that_goes_away_does_not_end_the_review_for_the_others(se
         await until(lambda: len(served.tokens.asked) == 1)
         second = asyncio.create_task(served.ask("GET", LIST))
         await asyncio.sleep(0.05)
+    await until(lambda: [line["code"] for line in served.audit] == ["client_closed"])
     served.tokens.gate.set()
     assert (await second).status == 200
     assert len(served.tokens.asked) == 1
