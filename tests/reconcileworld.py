@@ -44,6 +44,7 @@ class FaultyDriver(MemoryDriver):
         self.before: dict[str, StowError] = {}
         self.after: dict[str, StowError] = {}
         self.calls: list[str] = []
+        self.swept: list[str] = []
         self.without_markers = False
         self.marks_later = False
 
@@ -74,6 +75,10 @@ class FaultyDriver(MemoryDriver):
 
     async def delete_container(self, name: str) -> None:
         await self._call("delete_container", super().delete_container(name))
+
+    async def sweep(self, name: str) -> int:
+        self.swept.append(name)
+        return await self._call("sweep", super().sweep(name))
 
     async def _call(self, name: str, call: Awaitable[Any]) -> Any:
         self.calls.append(name)

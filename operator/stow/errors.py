@@ -52,7 +52,11 @@ that a backend sent: an answer is reduced to its HTTP status before it gets here
 
 from __future__ import annotations
 
-from typing import ClassVar
+import traceback
+from pathlib import PurePath
+from typing import ClassVar, Final
+
+_PLACES: Final = 5
 
 
 class StowError(Exception):
@@ -275,3 +279,10 @@ class IntegrityError(BackendError):
 
 class WriteOutcomeUnknownError(BackendError):
     code = "write_outcome_unknown"
+
+
+def place_of(error: BaseException) -> str:
+    """Class and innermost places of an unforeseen error, for logs: enough to find it, and no text of it, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
+    where = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {where or '?'}"

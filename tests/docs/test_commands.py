@@ -26,7 +26,7 @@ def options(command: str) -> dict[str, str]:
     for each in main.commands[command].params:
         if isinstance(each, click.Option):
             default = each.default if isinstance(each.default, str | int) else ""
-            found[each.opts[-1]] = "off" if each.is_flag else str(default)
+            found[each.opts[-1]] = ("on" if default else "off") if each.is_flag else str(default)
     return found
 
 

@@ -74,7 +74,9 @@ async def test_an_unexpected_error_is_logged_once_and_shows_without_its_text(
     assert world.condition(ref) == ("False", "InternalError")
     assert "canary" not in str(world.get(ref).status)
     assert world.writes(ref) == ["status"]
-    assert len([each for each in caplog.records if each.exc_info]) == 1
+    assert [line for line in caplog.messages if "ValueError at" in line] == caplog.messages
+    assert len(caplog.messages) == 1
+    assert "canary" not in caplog.text
 
 
 async def test_a_pass_that_never_ends_is_cut_at_its_deadline(world: World) -> None:
@@ -142,4 +144,4 @@ async def test_an_error_after_a_good_pass_is_logged_again(world: World, caplog: 
     await controller.reconcile(ref)
     broken.error = BackendUnreachableError("another kind")
     await controller.reconcile(ref)
-    assert len([each for each in caplog.records if each.exc_info]) == 2
+    assert len([line for line in caplog.messages if " at " in line]) == 2

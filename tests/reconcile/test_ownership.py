@@ -134,9 +134,14 @@ def _object(
         status["intent"] = INTENT.to_dict()
     if recorded == "elsewhere":
         status |= {"provisioned": "Created", "backendIdentity": "s3://other/box", "containerName": "box"}
-    if recorded == "stalled":
-        stalled = {"type": "Stalled", "status": "True", "reason": "AlreadyExists", "message": "m"}
-        status["conditions"] = [{**stalled, "lastTransitionTime": "2030-01-01T00:00:00Z"}]
+    if recorded in {"AlreadyExists", "ContainerNotFound", "Denied", "Progressing"}:
+        ready = {"type": "Ready", "status": "False", "reason": recorded, "message": "m"}
+        status["conditions"] = [{**ready, "lastTransitionTime": "2030-01-01T00:00:00Z"}]
+    if recorded in {"intent, denied", "intent, unreachable"}:
+        reason = "Denied" if recorded == "intent, denied" else "Unreachable"
+        ready = {"type": "Ready", "status": "False", "reason": reason, "message": "m"}
+        status["conditions"] = [{**ready, "lastTransitionTime": "2030-01-01T00:00:00Z"}]
+        status["intent"] = INTENT.to_dict()
     return Snapshot(
         ref=ObjectRef("StowContainer", namespace, name),
         uid=more.pop("uid", f"uid-{name}"),
@@ -153,7 +158,12 @@ def _object(
     [
         (("new", 0, None), ("old", 9, None), True),
         (("old", 9, None), ("new", 0, None), False),
-        (("new", 0, None), ("old", 9, "stalled"), False),
+        (("new", 0, None), ("old", 9, "Progressing"), True),
+        (("new", 0, None), ("old", 9, "AlreadyExists"), False),
+        (("new", 0, None), ("old", 9, "ContainerNotFound"), False),
+        (("new", 0, None), ("old", 9, "Denied"), False),
+        (("new", 0, None), ("old", 9, "intent, denied"), False),
+        (("new", 0, None), ("old", 9, "intent, unreachable"), True),
         (("old", 9, None), ("new", 0, "provisioned"), True),
         (("old", 9, None), ("new", 0, "intent"), True),
         (("new", 0, "intent"), ("old", 9, None), False),

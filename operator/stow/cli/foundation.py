@@ -76,6 +76,7 @@ async def foundation(settings: Settings, *, reconciles: bool) -> AsyncIterator[F
             local_root=settings.local_root,
             public_url=settings.public_url,
             ambient_for_namespaced=settings.namespaced_ambient_credentials,
+            ambient_for_cluster=settings.cluster_ambient_credentials,
         )
         key_secret = KeySecret(request, namespace=settings.system_namespace)
         keys = Keys(key_secret, clock=utc_now)

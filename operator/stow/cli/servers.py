@@ -82,6 +82,12 @@ _SHARED: Final = (
         help="Let a StowLocation use the operator's ambient credentials too.",
     ),
     click.option(
+        "--cluster-ambient-credentials/--no-cluster-ambient-credentials",
+        default=True,
+        show_default=True,
+        help="Let a ClusterStowLocation use the operator's ambient credentials.",
+    ),
+    click.option(
         "--secret-poll-interval",
         type=Duration(),
         default="30s",

@@ -22,6 +22,7 @@ class Settings:
     egress_allow: tuple[str, ...] = ()
     egress_deny: tuple[str, ...] = ()
     namespaced_ambient_credentials: bool = False
+    cluster_ambient_credentials: bool = True
     secret_poll_interval: timedelta = timedelta(seconds=30)
     log_format: str = "json"
     log_level: str = "info"

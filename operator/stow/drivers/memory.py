@@ -145,6 +145,12 @@ class MemoryDriver:
         await self._answer()
         self._container(name).marker = marker
 
+    async def sweep(self, name: str) -> int:
+        """Nothing outlives its writer here."""
+        await self._answer()
+        self._container(name)
+        return 0
+
     async def container_contents(self, name: str) -> ContainerContents:
         await self._answer()
         container = self._container(name)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from stow.errors import NotModifiedError, StowError
+from stow.errors import NotModifiedError, StowError, place_of
 from stow.gateway import actions, answers, objects
 from stow.gateway.access import MAY_SIGN, Verb, WriteRights, verb_of
 from stow.gateway.admission import Admission
@@ -106,14 +106,14 @@ class ObjectService:
                 raise
             return self._unforeseen(request, call, error)  # a shared call ended under us: nobody cancelled this request
         except Exception as error:  # noqa: BLE001  the last line: answered, logged by its kind, never with its text
-            _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
+            _log.error("a request failed: %s", place_of(error))
             answer = self._problem(request, call, None)
         if not answer.prepared and (self.draining or not request.content.is_eof()):
             answer.force_close()
         return answer
 
     def _unforeseen(self, request: web.BaseRequest, call: Call, error: BaseException) -> web.StreamResponse:
-        _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
+        _log.error("a request failed: %s", place_of(error))
         return self._problem(request, call, None)
 
     def _problem(self, request: web.BaseRequest, call: Call, error: StowError | Refusal | None) -> web.StreamResponse:
@@ -225,11 +225,3 @@ def _check_headers(request: web.BaseRequest, settings: GatewaySettings) -> None:
     size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
     if size > settings.limits.max_header_bytes:
         raise Refusal(Code.HEADERS_TOO_LARGE, "The request's headers are too large.", close=True)
-
-
-def _place(error: BaseException) -> str:
-    """File and line where it was raised: enough to find it, no values."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

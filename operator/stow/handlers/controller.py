@@ -1,7 +1,7 @@
 """One pass over one object, whatever its kind: take the snapshot, reconcile, publish, and survive what goes wrong.
 
 No failure of one object gets out of here: a refused or lost API call is tried again, an unexpected exception is logged once with its
-traceback and shows in status as a fixed reason, never with its text.
+place in the code and shows in status as a fixed reason, neither with its text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from stow.api.meta import LOCATION_KINDS, STOW_CONTAINER
 from stow.api.reasons import Reason
 from stow.api.status import ContainerStatus, LocationStatus, container_status, location_status
-from stow.errors import ControlPlaneError
+from stow.errors import ControlPlaneError, place_of
 from stow.handlers.metrics import ReconcileMetrics
 from stow.kube.rest import CONFLICT, NOT_FOUND
 from stow.reconcile.objects import ObjectRef, Snapshot
@@ -138,7 +138,7 @@ class Controller:
         if isinstance(error, ControlPlaneError):
             _log.log(level, "A pass over %s waits: %s", ref, error.message)
         else:
-            _log.log(level, "A pass over %s failed", ref, exc_info=error)
+            _log.log(level, "A pass over %s failed: %s", ref, place_of(error))
 
 
 def _facts(snapshot: Snapshot) -> ContainerStatus | LocationStatus:

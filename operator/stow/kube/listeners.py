@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Generic, ParamSpec
 
+from stow.errors import place_of
+
 P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
@@ -32,5 +34,5 @@ class Listeners(Generic[P]):
         for listener in tuple(self._listeners.values()):
             try:
                 listener(*args, **kwargs)
-            except Exception:  # noqa: BLE001 - whatever it is, the feed goes on for all others
-                _log.exception("A listener failed on %s", self._event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the feed goes on for all others
+                _log.error("A listener failed on %s: %s", self._event, place_of(error))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stow.api.conditions import is_true
+from stow.api.conditions import find_condition, is_true
 from stow.api.container import Provision
-from stow.api.reasons import ConditionType
+from stow.api.reasons import ConditionType, Reason
 from stow.api.status import Intent, Provisioned, container_status
 from stow.reconcile.objects import Snapshot
 from stow.storage.model import ContainerState, Marker
@@ -107,7 +107,8 @@ def rival(
 ) -> Snapshot | None:
     """The object that has the better claim to ``identity``, None where that is ``mine``.
 
-    ``wants`` tells which identity an object that never provisioned asks for with good right: None where it is not eligible.
+    ``wants`` tells which identity an object that never provisioned asks for with good right: None where it is not eligible. An object
+    that tried and was refused holds nobody up, or a tenant could keep names from others by asking for what it never gets.
     """
     i_recorded = recorded_identity(mine) == identity
     if i_recorded and _is_provisioned(mine):
@@ -116,7 +117,7 @@ def rival(
     for other in others:
         if other.uid == mine.uid:
             continue
-        if recorded_identity(other) == identity:
+        if recorded_identity(other) == identity and not _was_refused(other):
             if i_recorded and not _is_provisioned(other) and _age(mine) < _age(other):
                 continue
             return other
@@ -129,11 +130,24 @@ def _is_provisioned(container: Snapshot) -> bool:
     return container_status(container.status).provisioned is not None
 
 
-def _may_come(other: Snapshot) -> bool:
-    """Whether an object that never provisioned may still do so by itself: not deleted, not waiting for a person."""
+def _was_refused(other: Snapshot) -> bool:
+    """Whether the announced create of an object is known to have failed: a refusal, not silence."""
     status = container_status(other.status)
-    stalled = is_true(status.conditions, ConditionType.STALLED) and status.observed_generation == other.generation
-    return other.deleting_since is None and status.provisioned is None and not stalled
+    if status.provisioned is not None or status.observed_generation != other.generation:
+        return False
+    ready = find_condition(status.conditions, ConditionType.READY)
+    denied = ready is not None and ready.reason == Reason.DENIED
+    return denied or is_true(status.conditions, ConditionType.STALLED)
+
+
+def _may_come(other: Snapshot) -> bool:
+    """Whether an object that never provisioned is on its way: not deleted, and not yet told why it cannot."""
+    status = container_status(other.status)
+    if other.deleting_since is not None or status.provisioned is not None:
+        return False
+    ready = find_condition(status.conditions, ConditionType.READY)
+    seen = ready is not None and status.observed_generation == other.generation
+    return not seen or (ready is not None and ready.reason == Reason.PROGRESSING)
 
 
 def _age(container: Snapshot) -> tuple[float, str]:

@@ -148,6 +148,13 @@ class ContainerDriver(Protocol):
         """
         ...
 
+    async def sweep(self, name: str) -> int:
+        """Remove what dead writers have left in an existing container, where it does not go by itself; returns how many pieces.
+
+        What a living writer may still need stays: each driver has its own way to tell, an age or a lock.
+        """
+        ...
+
 
 class ObjectDriver(Protocol):
     """Objects of existing containers."""

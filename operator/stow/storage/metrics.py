@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from stow.errors import NotModifiedError, StowError
 
-OPERATIONS: Final = ("head", "list", "read", "write", "delete", "copy", "sign", "create", "load", "probe")
+OPERATIONS: Final = ("head", "list", "read", "write", "delete", "copy", "sign", "create", "load", "probe", "sweep")
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a cached local head to the upload of some gigabytes."""
 

@@ -306,6 +306,12 @@ class StowStore:
         self.containers.forget(name)
         self._existence.pop(name, None)
 
+    async def sweep_container(self, name: str) -> int:
+        """Remove what dead writers have left in it; returns how many pieces."""
+        async with self._operation("sweep", name):
+            check_container_name(name)
+            return await self._main.sweep(name)
+
     # Objects
 
     async def head(self, reference: DataReference, *, scope: Scope | None = None) -> ObjectMetadata:

@@ -282,7 +282,7 @@ async def test_the_working_directory_has_no_part_in_a_delete(
         ("team", "a\nb", None),
         ("team", "a\n", None),
         ("team", "a\\b", None),
-        ("team", "x" * 101, None),
+        ("team", "x" * 129, None),
         ("..", "a", None),
         ("", "a", None),
         ("a/b", "a", None),

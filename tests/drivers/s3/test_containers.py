@@ -75,7 +75,7 @@ async def test_everything_about_a_missing_container_says_so(s3: S3Driver, unique
         lambda: s3.write(name, "k", body(b"x"), size_bytes=1, options=WriteOptions()),
         lambda: s3.write(name, "k", body(b"x" * 100_000), size_bytes=100_000, options=WriteOptions()),
         lambda: s3.delete(name, "k", if_match=None),
-        lambda: s3.sweep_uploads(name, timedelta(0)),
+        lambda: s3.sweep(name),
     ]
     for call in calls:
         with pytest.raises(ContainerNotFoundError):

@@ -67,6 +67,9 @@ _OPEN_TRIES: Final = 64
 """Each means that the object was replaced between two system calls."""
 _NO_LINK: Final = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 
+ABANDONED_AFTER: Final = timedelta(hours=1)
+"""What a sweep lets lie: a process may be between two steps that no lock covers."""
+
 
 class LocalDriver:
     """Implements :class:`stow.storage.driver.Driver`.
@@ -228,6 +231,12 @@ class LocalDriver:
         if self._signer is None:
             raise UnsupportedError("This location has no signing key.")
         return self._signer.sign(request)
+
+    async def sweep(self, name: str) -> int:
+        """What dead processes left in the container, and beside it in the root. A living writer holds locks, so an hour is generous."""
+        inside = await self.sweep_orphans(name, older_than=ABANDONED_AFTER)
+        beside = await self.sweep_unfinished_containers(older_than=ABANDONED_AFTER)
+        return sum(each.uploads + each.data_files + each.folders for each in (inside, beside))
 
     async def sweep_orphans(self, container: str, *, older_than: timedelta) -> Swept:
         """Remove what dead processes left in a container and has not changed for ``older_than``. For the operator, now and then."""

@@ -25,7 +25,7 @@ CONTAINER_FILE: Final = "stow-container-v1"
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TENANT = re.compile(r"_cluster|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
 def resolve_root(local_root: Path, tenant: str, path: str) -> Path:
@@ -42,8 +42,8 @@ def resolve_root(local_root: Path, tenant: str, path: str) -> Path:
     parts = path.split("/") if path else []
     if not all(_PART.fullmatch(part) for part in parts):
         raise InvalidSpecError(
-            "spec.local.path is no relative path of parts of letters, digits, '_', '-' and '.', each beginning with "
-            "a letter, digit or '_'; it lies below the folder of its namespace and cannot leave it."
+            "spec.local.path is no relative path of parts of letters, digits, '_', '-' and '.', not beginning "
+            "with '.'; it lies below the folder of its namespace and cannot leave it."
         )
     return local_root.joinpath(tenant, *parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -76,6 +77,8 @@ class Multipart:
     max_single_copy_bytes: int = 5 * GIB
     """CopyObject's limit; above it UploadPartCopy is used."""
     copy_part_bytes: int = 512 * MIB
+    abandoned_after: timedelta = timedelta(days=7)
+    """An upload that began longer ago is taken for abandoned: longer than any upload lasts, the usual value of lifecycle rules."""
 
 
 @dataclass(frozen=True, slots=True)

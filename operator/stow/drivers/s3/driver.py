@@ -174,12 +174,10 @@ class S3Driver:
     async def delete_container(self, name: str) -> None:
         await self._containers.delete(name)
 
-    async def sweep_uploads(self, container: str, older_than: timedelta) -> int:
-        """Abort multipart uploads that began longer ago than ``older_than``; gives how many.
-
-        They are what a killed process leaves behind. Choose an age that no upload reaches: uploads of other writers count too.
-        """
-        return await multipart.sweep(self._backend, container, older_than)
+    async def sweep(self, name: str) -> int:
+        """Abort the multipart uploads that began longer ago than ``Multipart.abandoned_after``: those of a killed process, and of other
+        writers, which nothing tells apart."""
+        return await multipart.sweep(self._backend, name, self._backend.multipart.abandoned_after)
 
     async def head(self, container: str, key: str) -> ObjectMetadata:
         return await objects.head(self._backend, container, key)
