@@ -59,6 +59,17 @@ async def test_the_same_result_is_written_once(world: World) -> None:
     assert world.writes(ref) == ["status"]
 
 
+async def test_a_backend_that_fails_in_turns_is_told_once(world: World) -> None:
+    ref = world.container()
+    for n in range(6):
+        await _publish(world, ref, Waiting(Reason.UNREACHABLE, f"another way to fail: {n % 2}"))
+    assert world.writes(ref) == ["status"]
+    assert world.message(ref).endswith("0")
+    await _publish(world, ref, Waiting(Reason.DENIED, "one"))
+    await _publish(world, ref, Waiting(Reason.DENIED, "two"))
+    assert world.message(ref) == "two"
+
+
 async def test_an_event_goes_out_only_when_the_reason_of_ready_changes(world: World) -> None:
     ref = world.container()
     await _publish(world, ref, Waiting(Reason.PROGRESSING, "m"))

@@ -101,8 +101,8 @@ class Feed:
             for location in {location_ref_of(each) for each in (before, after) if each is not None} - {None}:
                 if location is not None:
                     self._wake(location, after_s=MAP_DELAY_S)
-        if before is not None and (after is None or recorded_identity(before) not in {None, recorded_identity(after)}):
-            self._wake_losers()
+        if before is not None and _claim(before) != _claim(after):
+            self._wake_losers(but=before.ref)
 
     def _namespace_changed(self, ref: ObjectRef, before: Snapshot | None, after: Snapshot | None) -> None:
         if before is None or after is None:
@@ -124,8 +124,8 @@ class Feed:
         else:
             self._losers.discard(ref)
 
-    def _wake_losers(self) -> None:
-        for ref in sorted(self._losers, key=str):
+    def _wake_losers(self, *, but: ObjectRef | None = None) -> None:
+        for ref in sorted(self._losers - {but}, key=str):
             self._wake(ref)
 
 
@@ -152,6 +152,19 @@ class AbsorbingWriter:
     def _absorbed(self, snapshot: Snapshot) -> Snapshot:
         self._feed.absorb(snapshot)
         return snapshot
+
+
+def _claim(container: Snapshot | None) -> object:
+    """What decides whether a container holds others up."""
+    if container is None:
+        return None
+    ready = _ready(container.status)
+    return (
+        container.uid,
+        recorded_identity(container),
+        None if ready is None else ready[1],
+        container.deleting_since is None,
+    )
 
 
 def _ready(status: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -55,6 +55,7 @@ class StatusPublisher:
 def compose(snapshot: Snapshot, result: Result, clock: Clock) -> dict[str, Any]:
     """The whole status, as the API server is to store it."""
     wanted = (*_from_outcome(result.outcome, result, deleting=snapshot.deleting_since is not None), *result.conditions)
+    wanted = tuple(_as_told_before(each, result, snapshot.generation) for each in wanted)
     conditions = merge_conditions(result.status.conditions, wanted, generation=snapshot.generation, now=clock())
     return replace(result.status, conditions=conditions, observed_generation=snapshot.generation).to_dict()
 
@@ -78,6 +79,23 @@ def _from_outcome(outcome: Outcome, result: Result, *, deleting: bool) -> tuple[
             return (suspended_ready(result.status.conditions),)
         case Gone():
             return ()
+
+
+_WAVERING = frozenset({Reason.UNREACHABLE, Reason.THROTTLED, Reason.BACKEND_ERROR})
+"""Reasons whose words change from try to try (refused, then silent, then 502), while what they say does not."""
+
+
+def _as_told_before(claim: Wanted, result: Result, generation: int) -> Wanted:
+    """The claim in the words that stand already, so that a backend which fails in turns costs no write a turn."""
+    if claim.reason not in _WAVERING:
+        return claim
+    told = find_condition(result.status.conditions, claim.type)
+    same = told is not None and (told.status, told.reason) == (claim.status, claim.reason)
+    return (
+        replace(claim, message=told.message)
+        if told is not None and same and told.observed_generation == generation
+        else claim
+    )
 
 
 def _may_wait(result: Result) -> bool:

@@ -55,7 +55,7 @@ class Watcher:
         self._completions.append(listener)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raises RuntimeError where the thread ends all the same: without watches nothing must go on."""
         logging.getLogger("kopf._core.reactor.running").addFilter(_about_no_signals)
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
@@ -63,6 +63,7 @@ class Watcher:
         thread.start()
         try:
             await ended.wait()
+            raise RuntimeError("the thread of the watches ended by itself")
         finally:
             self._stop()
             with contextlib.suppress(TimeoutError):
