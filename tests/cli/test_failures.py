@@ -12,7 +12,7 @@ import pytest
 
 from cli.command import DEADLINE_S, Stow, answering, http, plant
 from gateway.world import World, until
-from stow.cli.exits import Exit, exit_of_answer
+from stow.cli.exits import Exit, exit_of_answer, failure_of
 from stow.dev.certificates import Authority, now
 from stow.errors import BackendUnreachableError
 
@@ -42,6 +42,17 @@ def test_exit_code_of_an_answer(status: int, code: str, expected: Exit) -> None:
     assert exit_of_answer(status, code) is expected
 
 
+def test_an_error_that_nobody_foresaw_is_named_by_its_kind_and_place_alone() -> None:
+    try:
+        raise KeyError("canary")
+    except KeyError as error:
+        failure = failure_of(error)
+
+    assert failure.exit_code is Exit.FAILED
+    assert "KeyError at test_failures.py:" in failure.message
+    assert "canary" not in failure.message
+
+
 async def test_absent_is_3_with_the_gateways_code_as_json(cli: Stow) -> None:
     done = await cli.run("cat", "reports/none", "-o", "out", "--json")
 
@@ -56,10 +67,16 @@ async def test_head_has_no_body_and_still_says_what_is_missing(cli: Stow) -> Non
     assert (done.code, done.error) == (3, "stow: object not found (HTTP 404)\n")
 
 
-async def test_no_right_is_4_and_sends_no_upload_to_the_backend(world: World, cli: Stow) -> None:
+@pytest.mark.parametrize("size_bytes", [10, 3_000_000, 100_000_000])
+async def test_no_right_is_4_and_sends_no_upload_to_the_backend(
+    world: World, cli: Stow, tmp_path: Path, size_bytes: int
+) -> None:
+    """Also where the refusal comes in the middle of an upload that goes on for a while."""
     world.access.granted.clear()
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size_bytes)
 
-    done = await cli.run("put", "-", "reports/k", stdin=os.urandom(3_000_000))
+    done = await cli.run("put", str(tmp_path / "file"), "reports/k", "--no-checksum")
 
     assert done.code == 4, done.error
     assert world.driver.reached == []

@@ -24,6 +24,7 @@ GIVEN = {
     "egress_allow": (["--egress-allow", "10.0.0.0/8"], ("10.0.0.0/8",)),
     "egress_deny": (["--egress-deny", "10.1.0.0/16"], ("10.1.0.0/16",)),
     "namespaced_ambient_credentials": (["--namespaced-ambient-credentials"], True),
+    "cluster_ambient_credentials": (["--no-cluster-ambient-credentials"], False),
     "secret_poll_interval": (["--secret-poll-interval", "1m"], timedelta(minutes=1)),
     "log_format": (["--log-format", "text"], "text"),
     "log_level": (["--log-level", "debug"], "debug"),

@@ -12,7 +12,7 @@ import pytest
 
 from cli.command import Stow, plant
 from gateway.world import World
-from stow.storage.store import StoreConfig
+from stow.storage.config import StoreConfig
 
 ODD_KEYS = (
     "a//b",
@@ -188,7 +188,7 @@ async def test_cat_writes_the_bytes_and_nothing_else(world: World, cli: Stow, tm
     data = os.urandom(1_000_000)
     await plant(world, "k", data)
 
-    shown = await cli.run("cat", "reports/k")
+    shown = await cli.run("cat", "reports/k", "-o", "-")
     saved = await cli.run("cat", "reports/k", "-o", str(tmp_path / "out"))
     reported = await cli.run("cat", "reports/k", "-o", str(tmp_path / "out"), "--range", "10-19", "--json")
 
