@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -32,6 +33,7 @@ SETTLED_AFTER_S: Final = 60.0
 """A run that lasted longer begins the pauses anew."""
 STOP_TIMEOUT_S: Final = 15.0
 CLOSE_GRACE_S: Final = 0.25
+LOGIN_PAUSE_S: Final = 2.0
 TOKEN_LIFETIME: Final = timedelta(minutes=5)
 """A projected token is rotated long before it ends: it is read again this often."""
 
@@ -48,6 +50,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._current: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+        self._logged_in_at = -LOGIN_PAUSE_S
         self._completions: list[Callable[[], None]] = []
 
     def on_complete(self, listener: Callable[[], None]) -> None:
@@ -122,7 +125,7 @@ class Watcher:
 
     def _registry(self, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry, id="stow-login", retries=3, backoff=1.0)(self._login)
+        kopf.on.login(registry=registry, id="stow-login")(self._login)
         complete = _Once(lambda: home.call_soon_threadsafe(self._complete))
         for kind, selector in _SELECTORS.items():
             on_index, on_event = self._handlers(home, kind, complete)
@@ -158,10 +161,19 @@ class Watcher:
             listener()
 
     async def _login(self, **_: object) -> kopf.ConnectionInfo:
-        try:
-            configuration = await load_configuration(self._config)
-        except ControlPlaneError as error:
-            raise kopf.LoginError(error.message) from error
+        """Never fails: kopf would wait for ever. Never at once after the last one: refused credentials would be tried in a busy loop."""
+        told = False
+        while True:
+            since = time.monotonic() - self._logged_in_at
+            await asyncio.sleep(max(0.0, LOGIN_PAUSE_S - since))
+            self._logged_in_at = time.monotonic()
+            try:
+                configuration = await load_configuration(self._config)
+                break
+            except ControlPlaneError as error:
+                if not told:
+                    _log.warning("The watches cannot begin: %s", error.message)
+                told = True
         header: str = await configuration.get_api_key_with_prefix("BearerToken") or ""
         token = header.rpartition(" ")[2]  # the client library keeps it with or without the scheme before it
         return kopf.ConnectionInfo(
