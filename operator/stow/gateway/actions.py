@@ -13,13 +13,15 @@ from aiohttp import web
 from stow.api.durations import parse_duration
 from stow.errors import BodyError, InvalidArgumentError, PreconditionFailedError
 from stow.gateway import answers, headers
-from stow.gateway.access import READ, SIGNED_NEEDS, WriteRights, decide_write, explain
+from stow.gateway.access import NEEDED, READ, SIGNED_NEEDS, Verb, WriteRights, decide_write, explain
+from stow.gateway.audit import Call
 from stow.gateway.bodies import RequestBody, backend_deadline
 from stow.gateway.gate import Gate
 from stow.gateway.objects import Exchange, written_headers
 from stow.gateway.ports import Identity
 from stow.gateway.resolve import Resolved
 from stow.gateway.routes import Family, Target, check_name
+from stow.gateway.settings import GatewaySettings
 from stow.storage.model import CopyOptions, Method, ObjectMetadata, SignedURLProperties
 from stow.storage.store import copy_between
 
@@ -27,18 +29,20 @@ _SIGN_FIELDS: Final = frozenset({"key", "method", "expiresIn", "contentMD5", "co
 _SOURCE_FIELDS: Final = frozenset({"namespace", "container", "location", "clusterLocation", "key", "ifMatch"})
 
 
-async def read_document(exchange: Exchange, known: frozenset[str]) -> Mapping[str, Any]:
+async def read_document(
+    request: web.BaseRequest, call: Call, settings: GatewaySettings, known: frozenset[str]
+) -> Mapping[str, Any]:
     """The request's JSON object.
 
     Raises:
         BodyError: not one, with doubled or unknown members.
         Refusal: 413, too large.
     """
-    body = RequestBody(exchange.request, idle_s=exchange.settings.deadlines.body_idle_s)
+    body = RequestBody(request, idle_s=settings.deadlines.body_idle_s)
     try:
-        raw = await body.document(exchange.settings.limits.max_document_bytes)
+        raw = await body.document(settings.limits.max_document_bytes)
     finally:
-        exchange.call.bytes_in = body.received_bytes
+        call.bytes_in = body.received_bytes
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -133,11 +137,24 @@ def _count(members: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
-async def sign(exchange: Exchange, gate: Gate, identity: Identity, target: Target) -> web.StreamResponse:
-    """A URL for one method on one key. Needs the right to sign (checked before) and what the method itself needs."""
-    order = parse_sign(await read_document(exchange, _SIGN_FIELDS))
-    exchange.call.key = order.key
+async def sign_order(
+    request: web.BaseRequest, call: Call, settings: GatewaySettings, gate: Gate, identity: Identity, target: Target
+) -> SignOrder:
+    """What is to be signed, by somebody who may sign here and do what the signed method does. Nothing is looked up before both are granted.
+
+    Raises:
+        Refusal: one of the rights is missing.
+        BodyError, InvalidArgumentError, LimitExceededError.
+    """
+    await gate.require(identity, target, NEEDED[Verb.SIGN])
+    order = parse_sign(await read_document(request, call, settings, _SIGN_FIELDS))
+    call.key = order.key
     await gate.require(identity, target, SIGNED_NEEDS[order.properties.scope])
+    return order
+
+
+async def sign(exchange: Exchange, order: SignOrder) -> web.StreamResponse:
+    """A URL for one method on one key."""
     at = exchange.at
     async with backend_deadline(exchange.settings.deadlines.backend_total_s):
         signed = await at.store.create_signed_url(at.reference(order.key), order.properties, scope=at.scope)
@@ -212,7 +229,8 @@ async def copy(
     request, at, call = exchange.request, exchange.at, exchange.call
     asked = headers.write_conditions(request.headers)
     granted = decide_write(rights, asked, at.store.capabilities)
-    order = parse_copy(await read_document(exchange, frozenset({"source", "destination"})), target)
+    members = await read_document(request, call, exchange.settings, frozenset({"source", "destination"}))
+    order = parse_copy(members, target)
     call.key = order.key
     call.source = "/".join(filter(None, (order.source.namespace, order.source.location, order.source.container)))
     await gate.require(identity, order.source, (READ,))

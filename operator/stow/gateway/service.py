@@ -156,11 +156,23 @@ class ObjectService:
         identity = call.identity = await self._authenticator.identify(request.headers)
         with self._admission.identity(identity.user):
             call.namespace = self._gate.namespace(identity, target)
+            if call.verb is Verb.SIGN:
+                return await self._sign(request, target, call, identity)
             at, rights = await self._gate.enter(identity, target, call.verb)
             exchange = Exchange(request, call, at, self._settings)
             answer = await self._operate(exchange, route, target, identity, rights)
             self._report(at, target)
             return answer
+
+    async def _sign(
+        self, request: web.BaseRequest, target: Target, call: Call, identity: Identity
+    ) -> web.StreamResponse:
+        """The method that decides over the second right stands in the body: it is read before anything is looked up."""
+        order = await actions.sign_order(request, call, self._settings, self._gate, identity, target)
+        at = await self._gate.resolve(identity, target)
+        answer = await actions.sign(Exchange(request, call, at, self._settings), order)
+        self._report(at, target)
+        return answer
 
     async def _operate(
         self, exchange: Exchange, route: Route, target: Target, identity: Identity, rights: WriteRights | None
@@ -179,8 +191,6 @@ class ObjectService:
                 return await objects.delete(exchange, key)
             case Verb.LIST:
                 return await objects.listing(exchange, route.query)
-            case Verb.SIGN:
-                return await actions.sign(exchange, self._gate, identity, target)
             case _:
                 denied = WriteRights(create=False, update=False)
                 return await actions.copy(exchange, self._gate, identity, target, rights or denied)
