@@ -7,7 +7,7 @@ server's own audit log. Each module has its own installation; the modules may ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -22,9 +22,12 @@ from stow.dev.minio import MinioServer
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows the end of what operator and gateway logged."""
-    report: pytest.TestReport = yield
+    del call
+    report = yield
     found = getattr(item, "funcargs", {}).get("installation")
     if report.failed and isinstance(found, Installation):
         for name, text in found.logs.items():

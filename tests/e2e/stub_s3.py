@@ -37,11 +37,18 @@ class StubS3:
         self.tags: dict[str, bytes] = {}
         self.stall: Stall | None = None
         self.seen: list[str] = []
+        self._arrived = asyncio.Event()
         self.port = 0
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    async def saw(self, method: str, contains: str, *, since: int) -> None:
+        """Wait for a request; ``since``: how many had come before it."""
+        while not any(line.startswith(f"{method} ") and contains in line for line in self.seen[since:]):
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -58,6 +65,7 @@ class StubS3:
         method, target, _ = line.split(" ")
         headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in fields if each)}
         self.seen.append(f"{method} {target}")
+        self._arrived.set()
         stall = self.stall
         if stall is not None and stall.method == method and stall.contains in target:
             await self._stall(stall, reader, writer, headers)
