@@ -14,6 +14,7 @@ from stow.handlers.app import OperatorParts, OperatorSettings, run_operator
 from stow.kube.client import KubeConfig
 from stow.kube.events import KubeEvents
 from stow.kube.keys import KeyKeeper, NewKeys
+from stow.kube.lease import Lease, LeaseName
 from stow.kube.reader import KubeReader
 from stow.kube.reports import ReportReader
 from stow.kube.rest import NOT_FOUND, object_path
@@ -55,6 +56,7 @@ async def _operate(base: Foundation) -> None:
         stores=base.pool,
         dynamic=reports,
         registry=base.registry,
+        lease=_lease(base),
         wakes=(base.secrets, reports),
         services=(base.secrets.run, base.pool.run, keeper.run, reports.run, Sweeper(base.cache, base.pool).run),
         crash=base.crash,
@@ -68,6 +70,15 @@ async def _operate(base: Foundation) -> None:
         namespace_deletion_grace=settings.namespace_deletion_grace,
     )
     await run_operator(wanted, parts, serving=_say)
+
+
+def _lease(base: Foundation) -> Lease | None:
+    """Pods may be several, and are told apart by their names. A process outside a cluster is the only one."""
+    pod_name = base.settings.pod_name
+    if pod_name is None:
+        return None
+    name = LeaseName(base.settings.system_namespace, pod_name)
+    return Lease(base.request, name, clock=utc_now, monotonic=time.monotonic)
 
 
 async def _installation(base: Foundation) -> str:
