@@ -234,3 +234,23 @@ async def test_a_copy_with_create_alone_says_why_it_does_not_replace(served: Wor
     got = await served.ask("POST", f"{BASE}/copy", body=b'{"source": {"key": "k"}, "destination": {"key": "c"}}')
     assert got.status == 412
     assert "you may only create" in got.json["detail"]
+
+
+NOTHING = "/v1/namespaces/team/containers/nothing"
+SECOND_RIGHTS = [
+    ("sign", {"key": "k", "method": "PUT"}, {("create", "sign"), ("create", "objects")}),
+    ("sign", {"key": "k"}, {("create", "sign")}),
+    ("copy", {"source": {"key": "k"}, "destination": {"key": "c"}}, {("create", "objects"), ("update", "objects")}),
+    ("copy", {"source": {"key": "k"}, "destination": {"key": "c"}}, {("get", "objects")}),
+]
+
+
+@pytest.mark.parametrize("base", [BASE, NOTHING], ids=["exists", "absent"])
+@pytest.mark.parametrize(("action", "document", "granted"), SECOND_RIGHTS)
+async def test_a_missing_second_right_is_403_before_anything_is_looked_up(
+    served: World, action: str, document: dict[str, object], granted: set[tuple[str, str]], base: str
+) -> None:
+    served.access.granted = set(granted)
+    got = await served.ask("POST", f"{base}/{action}", body=json.dumps(document).encode())
+    assert (got.status, got.code) == (403, "forbidden")
+    assert served.memory.reads == []

@@ -222,19 +222,28 @@ def _source(members: Mapping[str, Any], here: Target) -> Target:
     return Target(here.family, container, here.namespace, here.location)
 
 
-async def copy(
-    exchange: Exchange, gate: Gate, identity: Identity, target: Target, rights: WriteRights
-) -> web.StreamResponse:
-    """Copy an object onto a key here: ``get`` on the source, the rights of a PUT on the destination."""
-    request, at, call = exchange.request, exchange.at, exchange.call
-    asked = headers.write_conditions(request.headers)
-    granted = decide_write(rights, asked, at.store.capabilities)
-    members = await read_document(request, call, exchange.settings, frozenset({"source", "destination"}))
-    order = parse_copy(members, target)
+async def copy_order(
+    request: web.BaseRequest, call: Call, settings: GatewaySettings, gate: Gate, identity: Identity, target: Target
+) -> tuple[CopyOrder, WriteRights]:
+    """What is to be copied, by somebody who may read the source and write here. Nothing is looked up before all of it is granted.
+
+    Raises:
+        Refusal: a right is missing.
+        BodyError, InvalidArgumentError.
+    """
+    rights = await gate.write_rights(identity, target)
+    order = parse_copy(await read_document(request, call, settings, frozenset({"source", "destination"})), target)
     call.key = order.key
     call.source = "/".join(filter(None, (order.source.namespace, order.source.location, order.source.container)))
     await gate.require(identity, order.source, (READ,))
-    source = await gate.resolve(identity, order.source)
+    return order, rights
+
+
+async def copy(exchange: Exchange, source: Resolved, order: CopyOrder, rights: WriteRights) -> web.StreamResponse:
+    """Copy an object onto a key here, under the conditions of a PUT."""
+    at = exchange.at
+    asked = headers.write_conditions(exchange.request.headers)
+    granted = decide_write(rights, asked, at.store.capabilities)
     options = CopyOptions(
         source_if_match=order.source_if_match, if_match=granted.if_match, if_none_match=granted.if_none_match
     )

@@ -63,9 +63,9 @@ class Gate:
         return rights
 
     async def enter(self, identity: Identity, target: Target, verb: Verb) -> tuple[Resolved, WriteRights | None]:
-        """All that stands before the operation itself."""
+        """All that stands before the operation itself; sign and copy, whose rights depend on their bodies, do it step by step."""
         await self.require(identity, target, NEEDED[verb])
-        writes = await self.write_rights(identity, target) if verb in {Verb.PUT, Verb.COPY} else None
+        writes = await self.write_rights(identity, target) if verb is Verb.PUT else None
         return await self.resolve(identity, target), writes
 
     async def resolve(self, identity: Identity, target: Target) -> Resolved:

@@ -158,6 +158,8 @@ class ObjectService:
             call.namespace = self._gate.namespace(identity, target)
             if call.verb is Verb.SIGN:
                 return await self._sign(request, target, call, identity)
+            if call.verb is Verb.COPY:
+                return await self._copy(request, target, call, identity)
             at, rights = await self._gate.enter(identity, target, call.verb)
             exchange = Exchange(request, call, at, self._settings)
             answer = await self._operate(exchange, route, target, identity, rights)
@@ -172,6 +174,18 @@ class ObjectService:
         at = await self._gate.resolve(identity, target)
         answer = await actions.sign(Exchange(request, call, at, self._settings), order)
         self._report(at, target)
+        return answer
+
+    async def _copy(
+        self, request: web.BaseRequest, target: Target, call: Call, identity: Identity
+    ) -> web.StreamResponse:
+        """Likewise: the source stands in the body."""
+        order, rights = await actions.copy_order(request, call, self._settings, self._gate, identity, target)
+        at = await self._gate.resolve(identity, target)
+        source = await self._gate.resolve(identity, order.source)
+        answer = await actions.copy(Exchange(request, call, at, self._settings), source, order, rights)
+        self._report(at, target)
+        self._report(source, order.source)
         return answer
 
     async def _operate(
@@ -189,11 +203,8 @@ class ObjectService:
                 return await objects.put(exchange, key, rights or WriteRights(create=False, update=False))
             case Verb.DELETE:
                 return await objects.delete(exchange, key)
-            case Verb.LIST:
-                return await objects.listing(exchange, route.query)
             case _:
-                denied = WriteRights(create=False, update=False)
-                return await actions.copy(exchange, self._gate, identity, target, rights or denied)
+                return await objects.listing(exchange, route.query)
 
     async def _serve_signed(self, request: web.BaseRequest, route: Route, call: Call) -> web.StreamResponse:
         call.signed = True
