@@ -52,7 +52,8 @@ class Stow:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": SOURCE, **self.variables}
+        fixed = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": SOURCE}
+        return {**fixed, **self.variables}
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "stow.cli.main", *arguments]

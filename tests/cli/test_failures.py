@@ -103,7 +103,7 @@ async def test_no_gateway_there_is_6_and_says_where_it_was_looked_for(cli: Stow,
     done = await cli.run("ls", "reports", "--server", f"http://127.0.0.1:{unused_port}")
 
     assert done.code == 6
-    assert f"http://127.0.0.1:{unused_port} cannot be reached (" in done.error
+    assert f"http://127.0.0.1:{unused_port} cannot be reached (Connection refused)" in done.error
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Nothing is repeated: a lost answer is a failure that says so.
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -260,7 +261,8 @@ def reachable(server: str, method: str) -> Iterator[None]:
             exit_code=Exit.UNAVAILABLE,
         ) from error
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or type(error.os_error).__name__
+        number = error.os_error.errno  # asyncio's own text repeats the address; a resolver's numbers are negative
+        reason = os.strerror(number) if number and number > 0 else error.os_error.strerror or "no address of it answers"
         raise CommandError(
             f"The gateway at {server} cannot be reached ({reason}); check --server and that it runs.",
             exit_code=Exit.UNAVAILABLE,
