@@ -21,10 +21,11 @@ from stow.reconcile.location import LocationPorts, LocationReconciler, LocationS
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.outcome import Outcome
 from stow.reconcile.ports import DynamicLoad, OpenedStore
+from stow.storage.config import StoreConfig
 from stow.storage.crashpoints import Crash, CrashPoint, no_crash
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import ContainerState, Marker
-from stow.storage.store import StoreConfig, StowStore
+from stow.storage.store import StowStore
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = "this-cluster"

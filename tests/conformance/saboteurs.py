@@ -457,7 +457,7 @@ class CopyLosesAttributes(Wrapper):
 
 class CopyIgnoresConditions(Wrapper):
     async def copy(self, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions) -> ObjectMetadata:
-        return await self.inner.copy(source, destination, replace(options, source_if_match=None))
+        return await self.inner.copy(source, destination, CopyOptions(attributes=options.attributes))
 
 
 class CopyOfNothingIsEmpty(Wrapper):
@@ -689,7 +689,7 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(DeleteIgnoresIfMatch, ("delete-if-match", "delete-if-match-any")),
     Saboteur(DeleteDoesNothing, ("delete-removes",)),
     Saboteur(CopyLosesAttributes, ("copy-keeps-bytes-and-attributes",)),
-    Saboteur(CopyIgnoresConditions, ("copy-under-conditions",)),
+    Saboteur(CopyIgnoresConditions, ("copy-under-conditions", "copy-over-one-version")),
     Saboteur(CopyOfNothingIsEmpty, ("copy-of-a-missing-source", "object-absent")),
     Saboteur(
         TakesTakenContainers,

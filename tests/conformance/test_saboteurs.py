@@ -66,7 +66,7 @@ class SwappedMap(ContainerMap):
 @pytest.mark.parametrize("promise_id", ["create-container-records-it", "load-container-records-it"])
 async def test_swapped_container_map_is_caught(promise_id: str) -> None:
     world = await make_world(good_kind())
-    world.store.containers = SwappedMap()
+    world.store._containers.map = SwappedMap()
     with pytest.raises((AssertionError, StowError)):
         await prove(world, promise_id)
 
@@ -79,6 +79,6 @@ async def test_store_that_signs_for_any_container_is_caught() -> None:
             return ContainerEntry(name, f"mem://{name}", Origin.BASE, utc_now(), "uid")
 
     world = await make_world(good_kind())
-    world.store.containers = Everything()
+    world.store._containers.map = Everything()
     with pytest.raises((AssertionError, StowError, pytest.fail.Exception)):
         await prove(world, "sign-checks-the-container")

@@ -14,10 +14,11 @@ from conformance.clients import DirectClient, ObjectClient
 from conformance.wrappers import Counting, Failing
 from stow.errors import AccessDeniedError, BackendUnreachableError
 from stow.storage.clock import utc_now
+from stow.storage.config import StoreConfig
 from stow.storage.driver import Capabilities, Driver
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import Method
-from stow.storage.store import StoreConfig, StowStore
+from stow.storage.store import StowStore
 
 CURSOR_KEY = b"conformance-cursor-key-of-32-byte"
 Honour = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[tuple[int, bytes | None]]]

@@ -36,6 +36,11 @@ def framed(data: bytes, *, chunked: bool) -> tuple[bytes, int]:
     return head + body + b"0\r\n\r\n", len(head)
 
 
+def in_flight(world: World) -> float | None:
+    """Requests that the gateway has begun and not ended."""
+    return world.registry.get_sample_value("stow_gateway_requests_in_flight")
+
+
 def reset(wire_socket: socket.socket) -> None:
     wire_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -70,8 +75,7 @@ async def test_an_upload_that_is_cut_anywhere_leaves_the_old_object(
     async with stored.wire() as wire:
         wire.send(raw[: head + cut])
         await wire.writer.drain()
-        await until(lambda: len(stored.tokens.asked) > 0)
-        await asyncio.sleep(0.01)
+        await until(lambda: in_flight(stored) == 1)
         if how == "reset":
             reset(wire.writer.get_extra_info("socket"))
         wire.writer.close()

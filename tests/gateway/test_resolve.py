@@ -12,8 +12,8 @@ from gateway.world import BASE, FAST, START, World, condition
 from stow.errors import BackendUnreachableError, CredentialsMissingError, InvalidSpecError, StowError
 from stow.gateway.settings import GatewaySettings
 from stow.reconcile.objects import ObjectRef
+from stow.storage.config import StoreConfig
 from stow.storage.model import Marker, Origin
-from stow.storage.store import StoreConfig
 
 CONTAINER = ObjectRef("StowContainer", "team", "reports")
 LOCATION = ObjectRef("StowLocation", "team", "main")

@@ -16,9 +16,9 @@ import pytest
 from gateway.world import BASE, PUBLIC_URL, START, World, condition, until
 from stow.gateway.settings import GatewaySettings, Limits
 from stow.reconcile.objects import ObjectRef
+from stow.storage.config import StoreConfig
 from stow.storage.local_signing import Keyring, SigningKey
 from stow.storage.model import Method
-from stow.storage.store import StoreConfig
 
 CONTAINER = ObjectRef("StowContainer", "team", "reports")
 

@@ -11,8 +11,8 @@ import pytest
 from gateway.world import BASE, World, request, until
 from stow.gateway.audit import log_line
 from stow.gateway.settings import GatewaySettings
+from stow.storage.config import StoreConfig
 from stow.storage.model import Method
-from stow.storage.store import StoreConfig
 
 
 async def test_health_and_description_need_no_token(served: World) -> None:

@@ -25,11 +25,12 @@ from stow.gateway.settings import Deadlines, GatewaySettings
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ownership import identity_of
 from stow.reconcile.ports import OpenedStore
+from stow.storage.config import StoreConfig
 from stow.storage.driver import Driver
 from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import ContainerEntry, Marker, Method
-from stow.storage.store import StoreConfig, StowStore
+from stow.storage.store import StowStore
 
 TOKEN = "canary-token.for-the-tests"
 ALICE = Identity("system:serviceaccount:team:app", "uid-alice", ("system:serviceaccounts",))

@@ -30,11 +30,13 @@ from stow.errors import (
     PreconditionFailedError,
     StowError,
 )
+from stow.storage.config import StoreConfig
 from stow.storage.driver import Driver
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import CopyOptions, Marker, ObjectMetadata, Origin, Scope, WriteOptions
 from stow.storage.names import DataReference
-from stow.storage.store import EXISTENCE_TTL, StoreConfig, StowStore, copy_between
+from stow.storage.operations import EXISTENCE_TTL
+from stow.storage.store import StowStore, copy_between
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LABELS = {"kind": "memory", "location": "team/main"}

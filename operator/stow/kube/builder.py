@@ -16,11 +16,12 @@ from stow.errors import BackendFailedError, BackendTimeoutError, BackendUnreacha
 from stow.kube.plans import DriverPlan, S3Plan, metrics_label
 from stow.reconcile.objects import ObjectRef
 from stow.storage.clock import Clock
+from stow.storage.config import StoreConfig
 from stow.storage.crashpoints import Crash, no_crash
 from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy, Resolve, system_resolve
 from stow.storage.metrics import StoreMetrics
-from stow.storage.store import StoreConfig, StowStore
+from stow.storage.store import StowStore
 
 Factory = Callable[[DriverPlan], Driver]
 """Builds a driver without I/O."""

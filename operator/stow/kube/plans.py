@@ -28,8 +28,8 @@ from stow.errors import (
 )
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import Objects, SecretData
+from stow.storage.config import StoreConfig
 from stow.storage.model import ContainerEntry, Method, Origin, Scope
-from stow.storage.store import StoreConfig
 
 SecretRef = tuple[str, str]
 """Namespace and name."""

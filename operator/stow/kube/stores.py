@@ -22,11 +22,12 @@ from stow.kube.plans import KnownContainers, PlanSettings, driver_plan, secret_r
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import OpenedStore, Secrets
 from stow.storage.clock import Clock
+from stow.storage.config import StoreConfig
 from stow.storage.crashpoints import Crash, no_crash
 from stow.storage.egress import EgressPolicy, Resolve, system_resolve
 from stow.storage.metrics import StoreMetrics
 from stow.storage.model import Origin
-from stow.storage.store import StoreConfig, StowStore
+from stow.storage.store import StowStore
 
 MAX_RETIRED: Final = 64
 """Stores that wait for their last users; beyond it the oldest is closed early. Each may hold some connections."""

@@ -50,8 +50,6 @@ class Capabilities:
     max_object_bytes: int
     max_signed_expiry_s: int
     keys: KeyRules
-    copy_conditions: bool = False
-    """Preconditions on the destination of a server-side copy; where False such a copy is streamed through a conditional write."""
 
     def as_status(self) -> dict[str, str]:
         """For ``status.capabilities``: flat, text only, stable order."""
@@ -196,7 +194,8 @@ class ObjectDriver(Protocol):
         ...
 
     async def copy(self, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions) -> ObjectMetadata:
-        """Server-side copy between (container, key) pairs of this backend, of any size; all or nothing."""
+        """Server-side copy between (container, key) pairs of this backend, of any size; all or nothing. Preconditions on the
+        destination hold as they do for a write."""
         ...
 
     async def sign(self, request: SignRequest) -> SignedURL:

@@ -1,26 +1,18 @@
 """StowStore: one location's containers and objects, the same for every kind of backend.
 
-Validates names, bodies and preconditions before any I/O, decides which containers may be used, tells the two meanings of a backend's
-404 apart, locates every error and measures every operation: once, here. It creates no container but in ``create_container`` and
-``load_container(create_if_not_found=True)``; no write ever does. It keeps no credentials and never retries.
+Validates names, bodies and preconditions before any I/O, decides which containers may be used, locates every error and measures every
+operation: once, here and in :mod:`stow.storage.operations`. It keeps no credentials and never retries; no write creates a container.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from stow.errors import (
-    AccessDeniedError,
     BackendFailedError,
-    ContainerNotAllowedError,
-    ContainerNotFoundError,
-    ContainerTakenError,
     InvalidArgumentError,
-    InvalidContainerNameError,
     InvalidReferenceError,
     LimitExceededError,
     NotFoundError,
@@ -33,8 +25,9 @@ from stow.storage import conditions as read_conditions
 from stow.storage.attributes import check_attributes
 from stow.storage.body import CheckedBody, ReadStream
 from stow.storage.clock import Clock
-from stow.storage.containers import ContainerMap, not_allowed, visible
-from stow.storage.crashpoints import Crash, CrashPoint, no_crash
+from stow.storage.config import StoreConfig
+from stow.storage.containers import ContainerMap
+from stow.storage.crashpoints import Crash, no_crash
 from stow.storage.cursor import CursorSeal
 from stow.storage.driver import Capabilities, Driver, SignRequest
 from stow.storage.metrics import LocationMetrics
@@ -46,10 +39,8 @@ from stow.storage.model import (
     CopyOptions,
     LocationID,
     Marker,
-    Method,
     ObjectMetadata,
     ObjectStream,
-    Origin,
     Page,
     ReadConditions,
     Scope,
@@ -57,26 +48,11 @@ from stow.storage.model import (
     SignedURLProperties,
     WriteOptions,
 )
-from stow.storage.names import DataReference, check_container_name, printable
+from stow.storage.names import DataReference, printable
+from stow.storage.operations import Containers
 
 MAX_PAGE = 1000
 """What S3, Google and Azure give at most in one page (Azure's 5,000 is the exception)."""
-EXISTENCE_TTL = timedelta(seconds=5)
-"""How long one look for a container answers further ambiguous 404s."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreConfig:
-    """What a location says about its store. ``dynamic_allowed`` is asked for (container, scope) before anything is loaded on demand."""
-
-    uid: str
-    base_container: str | None = None
-    dynamic_allowed: Callable[[str, Scope | None], bool] = field(default=lambda _name, _scope: False)
-    sign_methods: frozenset[Method] = frozenset({Method.GET})
-    default_ttl: timedelta = timedelta(minutes=15)
-    max_ttl: timedelta = timedelta(hours=1)
-    max_read_bytes: int | None = None
-    max_write_bytes: int | None = None
 
 
 class StowStore:
@@ -93,33 +69,35 @@ class StowStore:
         signed_url: Driver | None = None,
         crash: Crash = no_crash,
     ) -> None:
-        self.config = config
+        self._containers = Containers(config, main, signed_url, clock=clock, metrics=metrics, crash=crash)
         self._main = main
-        self._signed_url = signed_url
         self._clock = clock
         self._crash = crash
         self._metrics = metrics
         self._seal = CursorSeal(cursor_key, config.uid)
-        self._loads: dict[str, asyncio.Task[ContainerEntry]] = {}
-        self._existence: dict[str, tuple[datetime, bool]] = {}
-        self.containers = ContainerMap()
-        if config.base_container is not None:
-            check_container_name(config.base_container)
-            self.containers.record(self._entry(config.base_container, Origin.BASE))
 
     async def aclose(self) -> None:
-        for task in self._loads.values():
-            task.cancel()
-        await asyncio.gather(*self._loads.values(), return_exceptions=True)
-        await self._main.aclose()
-        if self._signed_url is not None:
-            await self._signed_url.aclose()
+        await self._containers.aclose()
+
+    @property
+    def config(self) -> StoreConfig:
+        """The location's rules. They may be replaced at any time and count from the next operation on."""
+        return self._containers.config
+
+    @config.setter
+    def config(self, config: StoreConfig) -> None:
+        self._containers.config = config
+
+    @property
+    def containers(self) -> ContainerMap:
+        """The container map."""
+        return self._containers.map
 
     # Locations and names
 
     def get_location(self, location: LocationID) -> Driver:
         """The driver behind the id; SIGNED_URL falls back to MAIN where it is not configured."""
-        return self._signed_url or self._main if location is LocationID.SIGNED_URL else self._main
+        return self._containers.location(location)
 
     @property
     def base_container_fqn(self) -> str | None:
@@ -127,7 +105,7 @@ class StowStore:
         return None if self.config.base_container is None else self.fqn(self.config.base_container)
 
     def fqn(self, container: str) -> str:
-        return f"{self._main.scheme}://{container}"
+        return self._containers.fqn(container)
 
     def reference(self, container: str, key: str = "") -> DataReference:
         return DataReference(self._main.scheme, container, key)
@@ -166,31 +144,7 @@ class StowStore:
         Raises:
             ContainerTakenError: the name exists and is not ours - also where nothing says whose it is.
         """
-        driver = self.get_location(location)
-        async with self._operation("create", name):
-            check_container_name(name)
-            try:
-                await driver.create_container(name, marker)
-            except ContainerTakenError:
-                if marker is None or not await self._carries(driver, name, marker):
-                    raise
-            else:
-                self._crash(CrashPoint.CONTAINER_CREATED)
-                if marker is not None and driver.capabilities.markers:
-                    if not driver.capabilities.marker_with_create:
-                        await driver.write_marker(name, marker)
-                    self._crash(CrashPoint.MARKER_WRITTEN)
-            return self._loaded(name, marker)
-
-    @staticmethod
-    async def _carries(driver: Driver, name: str, marker: Marker) -> bool:
-        """Whether a name that is taken is ours. One whose marker we may not read, or that is gone again, is not."""
-        if not driver.capabilities.markers:
-            return False
-        try:
-            return await driver.read_marker(name) == marker
-        except (AccessDeniedError, NotFoundError):
-            return False
+        return await self._containers.create(name, location=location, marker=marker)
 
     async def load_container(
         self,
@@ -205,17 +159,9 @@ class StowStore:
         Raises:
             ContainerNotFoundError: absent, and not to be created.
         """
-        async with self._operation("load", name):
-            check_container_name(name)
-            if await self.get_location(location).container_exists(name):
-                return self._loaded(name, marker)
-        if not create_if_not_found:
-            raise ContainerNotFoundError(
-                f"The container {name} does not exist; create it, or allow its creation.",
-                operation="load",
-                container=name,
-            )
-        return await self.create_container(name, location=location, marker=marker)
+        return await self._containers.load(
+            name, create_if_not_found=create_if_not_found, location=location, marker=marker
+        )
 
     async def get_container(
         self, name: str, *, location: LocationID = LocationID.MAIN, scope: Scope | None = None
@@ -226,55 +172,11 @@ class StowStore:
             ContainerNotAllowedError: none of these, for this scope. Counted in ``bad_container``.
             ContainerNotFoundError: it may be loaded, but does not exist.
         """
-        try:
-            known = self.containers.get(name)
-            if known is not None and (known.origin is not Origin.DYNAMIC or scope is None):
-                return visible(known, scope)
-            # Asked at each use: that one namespace has loaded it gives no other a right, and the rules may have changed since.
-            if (scope is not None and scope.uid is not None) or not self.config.dynamic_allowed(name, scope):
-                raise not_allowed()
-            if known is not None:
-                return known
-            check_container_name(name)
-            return visible(await self._load_once(name, location), scope)
-        except StowError as error:
-            if isinstance(error, ContainerNotAllowedError | InvalidContainerNameError):
-                self._metrics.bad_container()
-            error.locate(operation="load", container=printable(name))
-            raise
-
-    async def _load_once(self, name: str, location: LocationID) -> ContainerEntry:
-        """Concurrent callers share one load; one that goes away does not end it for the others."""
-        task = self._loads.get(name)
-        if task is None:
-            task = asyncio.create_task(self._load_dynamic(name, location))
-            self._loads[name] = task
-            task.add_done_callback(lambda done: self._load_done(name, done))
-        return await asyncio.shield(task)
-
-    def _load_done(self, name: str, task: asyncio.Task[ContainerEntry]) -> None:
-        self._loads.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # the callers that would have heard of it may all have gone
-
-    async def _load_dynamic(self, name: str, location: LocationID) -> ContainerEntry:
-        """What carries a marker is or was a StowContainer's, and is not served through its location."""
-        driver = self.get_location(location)
-        with self._metrics.operation("load"):
-            if not await self._exists(name, driver):
-                raise ContainerNotFoundError(f"The container {printable(name)} does not exist.")
-            if driver.capabilities.markers and await driver.read_marker(name) is not None:
-                raise not_allowed()
-        return self.containers.record(self._entry(name, Origin.DYNAMIC))
+        return await self._containers.get(name, location=location, scope=scope)
 
     async def container_state(self, name: str) -> ContainerState:
         """Ask the backend whether the container exists, and whose it is."""
-        async with self._operation("load", name):
-            check_container_name(name)
-            if not await self._main.container_exists(name):
-                return ContainerState(exists=False)
-            marker = await self._main.read_marker(name) if self._main.capabilities.markers else None
-            return ContainerState(exists=True, marker=marker)
+        return await self._containers.state(name)
 
     async def mark_container(self, name: str, marker: Marker | None) -> None:
         """Set or remove the owner's marker.
@@ -282,17 +184,11 @@ class StowStore:
         Raises:
             UnsupportedError: the backend has none.
         """
-        async with self._operation("create", name):
-            check_container_name(name)
-            if not self._main.capabilities.markers:
-                raise UnsupportedError("This backend cannot mark containers with their owner.")
-            await self._main.write_marker(name, marker)
-            self._crash(CrashPoint.MARKER_WRITTEN)
+        await self._containers.mark(name, marker)
 
     async def container_contents(self, name: str) -> ContainerContents:
-        async with self._operation("list", name):
-            check_container_name(name)
-            return await self._main.container_contents(name)
+        """What keeps it from being empty, as far as one page shows."""
+        return await self._containers.contents(name)
 
     async def delete_container(self, name: str) -> None:
         """Delete an empty container and take it out of the map.
@@ -300,28 +196,22 @@ class StowStore:
         Raises:
             ContainerNotEmptyError
         """
-        async with self._operation("delete", name):
-            check_container_name(name)
-            await self._main.delete_container(name)
-        self.containers.forget(name)
-        self._existence.pop(name, None)
+        await self._containers.delete(name)
 
     async def sweep_container(self, name: str) -> int:
         """Remove what dead writers have left in it; returns how many pieces."""
-        async with self._operation("sweep", name):
-            check_container_name(name)
-            return await self._main.sweep(name)
+        return await self._containers.sweep(name)
 
     # Objects
 
     async def head(self, reference: DataReference, *, scope: Scope | None = None) -> ObjectMetadata:
         """Metadata; ``exists=False`` only when the object is definitely absent from a container that is there."""
-        async with self._operation("head", reference.container, reference.key):
+        async with self._containers.operation("head", reference.container, reference.key):
             driver = await self._open(reference, scope)
             try:
                 return await driver.head(reference.container, reference.key)
             except NotFoundError as error:
-                if isinstance(await self._settled(error, reference.container), ObjectNotFoundError):
+                if isinstance(await self._containers.settled(error, reference.container), ObjectNotFoundError):
                     return ObjectMetadata(exists=False)
                 raise
 
@@ -341,7 +231,7 @@ class StowStore:
             InvalidArgumentError: ``max_items`` not in 1..1000, or a delimiter that is not one character.
         """
         container, prefix = reference.container, reference.key
-        async with self._operation("list", container, prefix):
+        async with self._containers.operation("list", container, prefix):
             driver = self._driver_for(reference)
             if not 1 <= max_items <= MAX_PAGE:
                 raise InvalidArgumentError(f"A page holds 1 to {MAX_PAGE} items, not {max_items}.")
@@ -352,7 +242,7 @@ class StowStore:
             token = None
             if cursor is not None:
                 token = self._seal.open(cursor, container=container, prefix=prefix, delimiter=delimiter)
-            await self.get_container(container, scope=scope)
+            await self._containers.get(container, scope=scope)
             listing = await driver.list(container, prefix=prefix, delimiter=delimiter, limit=max_items, token=token)
         sealed = None
         if listing.token is not None:
@@ -374,7 +264,7 @@ class StowStore:
             LimitExceededError: the range is longer than the location's ``maxReadBytes``.
         """
         asked = ReadConditions() if conditions is None else conditions
-        async with self._operation("read", reference.container, reference.key):
+        async with self._containers.operation("read", reference.container, reference.key):
             driver = await self._open(reference, scope)
             stream = await self._read_range(driver, reference, byte_range, asked)
             async with _closed_on_error(stream):
@@ -419,7 +309,7 @@ class StowStore:
             BodyError: not what was announced; the old object is as it was.
             PreconditionFailedError, LimitExceededError, UnsupportedError, ContainerNotFoundError, WriteOutcomeUnknownError.
         """
-        async with self._operation("write", reference.container, reference.key):
+        async with self._containers.operation("write", reference.container, reference.key):
             driver = self._driver_for(reference, key=True)
             self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
             check_attributes(options.attributes)
@@ -429,7 +319,7 @@ class StowStore:
             )
             if size_bytes is not None and not 0 <= size_bytes <= limit:
                 raise LimitExceededError(f"An object may have 0 to {limit} bytes here, not {size_bytes}.")
-            await self.get_container(reference.container, scope=scope)
+            await self._containers.get(reference.container, scope=scope)
             body = CheckedBody(
                 stream, size_bytes=size_bytes, limit_bytes=limit, md5=options.content_md5, crash=self._crash
             )
@@ -438,7 +328,7 @@ class StowStore:
                     reference.container, reference.key, aiter(body), size_bytes=size_bytes, options=options
                 )
             except NotFoundError as error:
-                settled = await self._settled(error, reference.container)
+                settled = await self._containers.settled(error, reference.container)
                 if isinstance(settled, ObjectNotFoundError) and options.if_match is None:
                     raise BackendFailedError("The backend denies an object that it was to make.", status=404) from error
                 raise
@@ -453,15 +343,15 @@ class StowStore:
         Raises:
             PreconditionFailedError, UnsupportedError, ContainerNotFoundError.
         """
-        async with self._operation("delete", reference.container, reference.key):
+        async with self._containers.operation("delete", reference.container, reference.key):
             driver = self._driver_for(reference, key=True)
             if if_match is not None and not driver.capabilities.delete_if_match:
                 raise UnsupportedError("This backend cannot delete under a precondition; leave out If-Match.")
-            await self.get_container(reference.container, scope=scope)
+            await self._containers.get(reference.container, scope=scope)
             try:
                 await driver.delete(reference.container, reference.key, if_match=if_match)
             except NotFoundError as error:
-                if not isinstance(await self._settled(error, reference.container), ObjectNotFoundError):
+                if not isinstance(await self._containers.settled(error, reference.container), ObjectNotFoundError):
                     raise
 
     async def copy_raw(
@@ -479,17 +369,16 @@ class StowStore:
             ObjectNotFoundError, ContainerNotFoundError, PreconditionFailedError, UnsupportedError.
             LimitExceededError: the source is larger than the location's ``maxReadBytes`` or ``maxWriteBytes``.
         """
-        async with self._operation("copy", source.container, source.key):
+        async with self._containers.operation("copy", source.container, source.key):
             driver = self._driver_for(source, key=True)
             self._driver_for(destination, key=True)
             self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
             if options.attributes is not None:
                 check_attributes(options.attributes)
-            await self.get_container(source.container, scope=source_scope)
-            await self.get_container(destination.container, scope=scope)
+            await self._containers.get(source.container, scope=source_scope)
+            await self._containers.get(destination.container, scope=scope)
             await self._check_copy_size(driver, source)
-            conditional = options.if_none_match or options.if_match is not None
-            if driver.capabilities.server_side_copy and (driver.capabilities.copy_conditions or not conditional):
+            if driver.capabilities.server_side_copy:
                 return await driver.copy(
                     (source.container, source.key), (destination.container, destination.key), options
                 )
@@ -514,9 +403,9 @@ class StowStore:
             UnsupportedError: the location or its backend signs no such thing.
             InvalidArgumentError: the lifetime is not positive.
         """
-        async with self._operation("sign", reference.container, reference.key):
+        async with self._containers.operation("sign", reference.container, reference.key):
             await self._open(reference, scope)
-            entry = await self.get_container(reference.container, location=LocationID.SIGNED_URL, scope=scope)
+            entry = await self._containers.get(reference.container, location=LocationID.SIGNED_URL, scope=scope)
             driver = self.get_location(LocationID.SIGNED_URL)
             allowed = self.config.sign_methods & driver.capabilities.sign_methods
             if properties.scope not in allowed:
@@ -543,26 +432,10 @@ class StowStore:
                 )
             )
 
-    # What all of them share
-
-    @asynccontextmanager
-    async def _operation(self, name: str, container: str, key: str = "") -> AsyncIterator[None]:
-        with self._metrics.operation(name):
-            try:
-                yield
-            except StowError as raised:
-                error = await self._settled_or_failed(raised, container)
-                if isinstance(error, ContainerNotFoundError):
-                    self.containers.forget(error.container or container, uid=self.config.uid)
-                error.locate(operation=name, container=printable(container), key=printable(key) or None)
-                if error is raised:
-                    raise
-                raise error from raised
-
     async def _open(self, reference: DataReference, scope: Scope | None) -> Driver:
         """The driver for this reference, once scheme, key and container are allowed."""
         driver = self._driver_for(reference, key=True)
-        await self.get_container(reference.container, scope=scope)
+        await self._containers.get(reference.container, scope=scope)
         return driver
 
     def _driver_for(self, reference: DataReference, *, key: bool = False) -> Driver:
@@ -588,43 +461,6 @@ class StowStore:
             raise UnsupportedError("This backend cannot create an object only once; leave out If-None-Match.")
         if if_match is not None and not driver.capabilities.write_if_match:
             raise UnsupportedError("This backend cannot replace a given version; leave out If-Match.")
-
-    async def _settled(self, error: StowError, container: str) -> StowError:
-        """A 404 that does not say what is missing costs one look for the container."""
-        if type(error) is not NotFoundError:
-            return error
-        if await self._exists(container, self._main):
-            return ObjectNotFoundError("The object does not exist.")
-        return ContainerNotFoundError(f"The container {printable(container)} does not exist.")
-
-    async def _settled_or_failed(self, error: StowError, container: str) -> StowError:
-        """As above; where the look itself fails, its error is the answer."""
-        try:
-            return await self._settled(error, container)
-        except StowError as failed:
-            return failed
-
-    async def _exists(self, container: str, driver: Driver) -> bool:
-        now = self._clock()
-        known = self._existence.get(container)
-        if known is not None and now - known[0] < EXISTENCE_TTL:
-            return known[1]
-        exists = await driver.container_exists(container)
-        self._existence = {n: k for n, k in self._existence.items() if now - k[0] < EXISTENCE_TTL}
-        self._existence[container] = (now, exists)
-        return exists
-
-    def _loaded(self, name: str, marker: Marker | None) -> ContainerEntry:
-        self._existence.pop(name, None)
-        if marker is None:
-            return self.containers.record(self._entry(name, Origin.DYNAMIC))
-        entry = ContainerEntry(
-            name, self.fqn(name), Origin.DECLARED, self._clock(), marker.uid, marker.namespace, marker.name
-        )
-        return self.containers.record(entry)
-
-    def _entry(self, name: str, origin: Origin) -> ContainerEntry:
-        return ContainerEntry(name, self.fqn(name), origin, self._clock(), self.config.uid)
 
 
 async def copy_between(

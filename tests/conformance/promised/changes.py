@@ -155,19 +155,23 @@ async def conditional_copy(world: World) -> None:
         with pytest.raises(PreconditionFailedError):
             await world.client.copy("from", "to", CopyOptions(if_none_match=True))
         await world.client.copy("from", "once", CopyOptions(if_none_match=True))
-    if world.capabilities.write_if_match:
-        target = await world.client.write("to", b"other")
-        with pytest.raises(PreconditionFailedError):
-            await world.client.copy("from", "to", CopyOptions(if_match=source.etag + "x"))
-        assert (await read(world.client, "to")).data == b"other"
-        await world.client.copy("from", "to", CopyOptions(if_match=target.etag))
-        assert (await read(world.client, "to")).data == b"new"
     with pytest.raises(InvalidArgumentError):
         await world.store.copy_raw(
             world.store.reference(world.container, "from"),
             world.store.reference(world.container, "to"),
             CopyOptions(if_match="*", if_none_match=True),
         )
+
+
+@promise("copy-over-one-version")
+async def copy_if_match(world: World) -> None:
+    source = await world.client.write("from", b"new")
+    target = await world.client.write("to", b"other")
+    with pytest.raises(PreconditionFailedError):
+        await world.client.copy("from", "to", CopyOptions(if_match=source.etag + "x"))
+    assert (await read(world.client, "to")).data == b"other"
+    await world.client.copy("from", "to", CopyOptions(if_match=target.etag))
+    assert (await read(world.client, "to")).data == b"new"
 
 
 @promise("copy-across-containers")
