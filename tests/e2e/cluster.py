@@ -44,11 +44,17 @@ class Cluster:
 
     # Objects
 
-    async def namespace(self, prefix: str = "team", *, labels: Mapping[str, str] | None = None) -> str:
-        name = f"{prefix}-{uuid.uuid4().hex[:10]}"
-        body = {"metadata": {"name": name, "labels": dict(labels or {})}}
-        await self.request("POST", collection_path("Namespace"), body=body)
-        return name
+    async def namespace(self, prefix: str = "team") -> str:
+        """A new one. Its name is short, as people's are, so that tables look as theirs do."""
+        while True:
+            name = f"{prefix}-{uuid.uuid4().hex[:6]}"
+            try:
+                await self.request("POST", collection_path("Namespace"), body={"metadata": {"name": name}})
+            except ControlPlaneError as error:
+                if error.status != 409:
+                    raise
+            else:
+                return name
 
     async def create(
         self, kind: str, namespace: str | None, name: str, spec: Raw, *, annotations: Mapping[str, str] | None = None

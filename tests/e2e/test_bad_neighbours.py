@@ -8,9 +8,11 @@ import pytest
 
 from e2e.cluster import ALL_OBJECTS, is_ready
 from e2e.installation import Installation, s3_spec
+from e2e.stub_s3 import Stall, stub_s3
 from e2e.web import container_path
 
 pytestmark = pytest.mark.xdist_group("e2e-neighbours")
+HANGING = 60
 BAD = 20
 """More than twice the operator's workers."""
 
@@ -63,3 +65,42 @@ async def test_twenty_hanging_locations_do_not_hold_up_a_good_one(installation: 
         for writer in held:
             writer.transport.abort()
         server.close()
+
+
+async def test_requests_that_hang_at_one_backend_slow_no_others(installation: Installation) -> None:
+    """Sixty reads that a backend never answers; another location's objects come as ever, and readiness too."""
+    cluster, web = installation.cluster, installation.web
+    bad_team, good_team = await cluster.namespace("bad"), await cluster.namespace("good")
+    async with stub_s3() as stub:
+        await cluster.secret(bad_team, "keys", {"AWS_ACCESS_KEY_ID": "stub", "AWS_SECRET_ACCESS_KEY": "stub"})
+        location = await cluster.create("StowLocation", bad_team, "main", s3_spec(stub.endpoint, "keys"))
+        hanging = await installation.container(bad_team, "hangs")
+        await cluster.ready(hanging)
+        await installation.location("minio", good_team)
+        await cluster.ready(await installation.container(good_team, "reports"))
+        unlucky = await cluster.workload(bad_team, "app", ALL_OBJECTS)
+        token = await cluster.workload(good_team, "app", ALL_OBJECTS)
+        path = f"{container_path(good_team, 'reports')}/objects/k"
+        assert (await web.ask("PUT", path, token=token, body=b"x")).status == 200
+
+        stub.stall = Stall("GET", "/k")
+        begun = len(stub.seen)
+        reads = [
+            asyncio.create_task(web.ask("GET", f"{container_path(bad_team, 'hangs')}/objects/k", token=unlucky))
+            for _ in range(HANGING)
+        ]
+        async with asyncio.timeout(20):
+            while len(stub.seen) - begun < HANGING:
+                await stub.saw("GET", "/k", since=len(stub.seen))
+        for _ in range(20):
+            async with asyncio.timeout(5):
+                assert (await web.ask("GET", path, token=token)).body == b"x"
+                assert (await web.ask("GET", "/readyz")).status == 200
+        assert not any(task.done() for task in reads)
+        for task in reads:
+            task.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+        stub.stall = None
+        await cluster.delete(hanging)
+        await cluster.gone(hanging)
+        await cluster.delete(location)

@@ -140,7 +140,10 @@ async def reporting(installation: Installation, point: CrashPoint) -> None:
     assert cluster.writes(location) == before
 
 
-UPLOADS: Final = (("local", "old", True), ("minio", "old", True), ("minio", "fresh", False))
+UPLOADS: Final = {
+    CrashPoint.UPLOAD_OPENED: (("local", "fresh", False), ("minio", "old", True)),
+    CrashPoint.UPLOAD_RECEIVED: (("local", "old", True), ("minio", "fresh", False)),
+}
 """Where, onto what, and whether the client says how long the body is."""
 
 
@@ -148,7 +151,7 @@ async def uploading(installation: Installation, point: CrashPoint) -> None:
     """Over an old object and over none, with and without a length: afterwards there is the old one, none, or the whole new one."""
     cluster, web = installation.cluster, installation.web
     old, new = b"old " * 1000, b"new!" * (MIB // 4)
-    for kind, key, with_length in UPLOADS:
+    for kind, key, with_length in UPLOADS[point]:
         team = await cluster.namespace()
         await installation.location(kind, team)
         container = await installation.container(team, "reports")

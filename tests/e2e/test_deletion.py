@@ -133,27 +133,33 @@ async def test_a_location_deleted_first_names_what_holds_it_and_follows(installa
     assert not await exists(installation, team)
 
 
-@pytest.mark.parametrize("suspended", [False, True], ids=["running", "suspended"])
 @pytest.mark.parametrize("state", ["NotEmpty", "CredentialsMissing", "Unreachable", "LocationChanged"])
-async def test_abandon_is_the_way_out_of(installation: Installation, state: str, suspended: bool) -> None:
-    """The finalizer goes at once, and the container stays as it is."""
+async def test_abandon_is_the_way_out_of(installation: Installation, state: str) -> None:
+    """Also while suspended. The finalizer goes at once, and the container stays as it is."""
     cluster = installation.cluster
-    team, location, container = await provisioned(installation, **IF_EMPTY)
+    team, location, running = await provisioned(installation, **IF_EMPTY)
+    suspended = await installation.container(team, "suspended", **IF_EMPTY)
+    await cluster.ready(suspended)
+    await cluster.patch(suspended, {"spec": {"suspend": True}})
+    await cluster.reason(suspended, "Suspended")
     await block(installation, state, team, location)
-    if suspended:
-        await cluster.patch(container, {"spec": {"suspend": True}})
-    await cluster.delete(container)
-    await cluster.reason(container, state, "DeletionBlocked")
-    await cluster.abandon(container)
-    await cluster.gone(container)
-    assert await exists(installation, team)
+    for container in (running, suspended):
+        await cluster.delete(container)
+        await cluster.reason(container, state, "DeletionBlocked")
+        await cluster.abandon(container)
+        await cluster.gone(container)
+    async with installation.backend("minio", team) as backend:
+        for name in ("box", "suspended"):
+            assert await backend.container_exists(f"{team}-{name}")
 
 
 async def block(installation: Installation, state: str, team: str, location: ObjectRef) -> None:
     """Bring about what a deletion cannot get past."""
     cluster = installation.cluster
     if state == "NotEmpty":
-        await fill(installation, team, "a")
+        async with installation.backend("minio", team) as backend:
+            for name in ("box", "suspended"):
+                await put(backend, f"{team}-{name}", "a")
         return
     # What the last good client in memory could still do, it would: so the operator starts without one.
     await installation.kill(installation.operator)

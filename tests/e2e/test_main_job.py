@@ -121,7 +121,7 @@ async def test_the_quick_start_becomes_ready_by_kubectl_alone(installation: Inst
 
     await asyncio.to_thread(kubectl, "apply", "-f", "examples/quickstart/")
     await asyncio.to_thread(kubectl, "wait", "--for=condition=Ready", "stowcontainer", "--all", "--timeout=60s")
-    shown = await asyncio.to_thread(kubectl, "get", "sl,csl,sc", "-A")
+    shown = await asyncio.to_thread(kubectl, "get", "sl,csl,stc", "-A")
     assert "stowlocation.stowstore.io/disk" in shown
     assert "stowcontainer.stowstore.io/reports" in shown
     assert max(map(len, shown.splitlines())) <= 120, shown
