@@ -321,6 +321,35 @@ async def test_an_abort_survives_a_second_cancellation() -> None:
     assert backend.steps[-1] == "abort"
 
 
+async def test_an_upload_that_comes_to_be_after_its_caller_has_left_is_aborted() -> None:
+    backend = Backend()
+    async with serve(backend) as stub:
+        driver = stub_driver(stub.endpoint, multipart=TINY, deadlines=Deadlines())
+        task = asyncio.ensure_future(_write(driver))
+        while (await stub.begun.get()).method != "POST":
+            pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert "abort" not in backend.steps, "the caller does not wait for it"
+        await driver.aclose()
+    assert backend.steps == ["create", "abort"]
+
+
+async def test_a_create_that_is_never_answered_is_given_up_soon_after_its_caller_has_left() -> None:
+    async with serve(Backend(create=HANG)) as stub:
+        driver = stub_driver(stub.endpoint, multipart=TINY, deadlines=Deadlines())
+        task = asyncio.ensure_future(_write(driver))
+        while (await stub.begun.get()).method != "POST":
+            pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            assert await stub.gone.get() == "answer"
+        await driver.aclose()
+
+
 async def test_a_buffered_part_is_sent_again_and_a_streamed_one_is_not() -> None:
     failures = [http(503), http(503)]
 

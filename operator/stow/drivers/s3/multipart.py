@@ -31,6 +31,9 @@ from stow.storage.checksums import new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata
 
 _log: Final = logging.getLogger(__name__)
+
+_CREATE_GRACE_S = 0.9
+"""For the answer to a create whose caller has left: a client that goes away is seen at the backend within a second."""
 _PART_ATTEMPTS: Final = 3
 
 
@@ -84,7 +87,7 @@ async def upload_unknown(
 
 async def run_upload(backend: Backend, target: Target, send: SendParts, *, checksums: bool = True) -> ObjectMetadata:
     """Create the upload, send its parts, complete it; abort it where any of that fails. ``checksums``: parts carry CRC32C."""
-    upload_id = await _create(backend, target, checksums=checksums and backend.traits.checksums)
+    upload_id = await _created(backend, target, checksums=checksums and backend.traits.checksums)
     try:
         parts, whole = await send(upload_id)
         etag = await _complete(backend, target, upload_id, parts, whole)
@@ -213,6 +216,27 @@ def _part(answer: Answer, number: int, crc32c: str | None) -> Part:
 
 def _whole(cutter: Cutter) -> ObjectMetadata:
     return ObjectMetadata(exists=True, size_bytes=cutter.taken_bytes, crc32c=cutter.crc32c.digest())
+
+
+async def _created(backend: Backend, target: Target, *, checksums: bool) -> str:
+    """The new upload's id. A caller that is cancelled meanwhile leaves at once; an upload that comes to be all the same is aborted."""
+    creating = asyncio.create_task(_create(backend, target, checksums=checksums))
+    try:
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        undoing = asyncio.create_task(_undo_created(backend, target, creating))
+        backend.undoing.add(undoing)
+        undoing.add_done_callback(backend.undoing.discard)
+        raise
+
+
+async def _undo_created(backend: Backend, target: Target, creating: asyncio.Task[str]) -> None:
+    try:
+        async with asyncio.timeout(_CREATE_GRACE_S):
+            upload_id = await creating
+    except (StowError, TimeoutError):
+        return  # there is none, or nobody will ever know its id: that one is for the sweep
+    await _abort(backend, target.bucket, target.key, upload_id)
 
 
 async def _create(backend: Backend, target: Target, *, checksums: bool) -> str:
