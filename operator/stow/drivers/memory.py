@@ -287,27 +287,15 @@ class MemoryStream:
     """Implements :class:`stow.storage.model.ObjectStream` on bytes that no later write touches."""
 
     def __init__(self, metadata: ObjectMetadata, data: bytes, start: int, end: int) -> None:
-        self._metadata = metadata
+        self.metadata = metadata
         self._data = data
-        self._start = start
-        self._end = end
-
-    @property
-    def metadata(self) -> ObjectMetadata:
-        return self._metadata
-
-    @property
-    def start(self) -> int:
-        return self._start
-
-    @property
-    def end(self) -> int:
-        return self._end
+        self.start = start
+        self.end = end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for at in range(self._start, self._end, _CHUNK_BYTES):
+        for at in range(self.start, self.end, _CHUNK_BYTES):
             await asyncio.sleep(0)
-            yield self._data[at : min(at + _CHUNK_BYTES, self._end)]
+            yield self._data[at : min(at + _CHUNK_BYTES, self.end)]
 
     async def __aenter__(self) -> MemoryStream:
         return self

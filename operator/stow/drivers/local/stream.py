@@ -21,25 +21,13 @@ class LocalStream:
     def __init__(self, threads: Threads, fd: int, metadata: ObjectMetadata, start: int, end: int) -> None:
         self._threads = threads
         self._file = os.fdopen(fd, "rb", buffering=0)
-        self._metadata = metadata
-        self._start = start
-        self._end = end
-
-    @property
-    def metadata(self) -> ObjectMetadata:
-        return self._metadata
-
-    @property
-    def start(self) -> int:
-        return self._start
-
-    @property
-    def end(self) -> int:
-        return self._end
+        self.metadata = metadata
+        self.start = start
+        self.end = end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        at = self._start
-        while at < self._end:
+        at = self.start
+        while at < self.end:
             chunk = await self._threads.run(partial(self._read, at))
             if not chunk:
                 raise IntegrityError("The object's data ends too early; restore or rewrite the object.")
@@ -49,7 +37,7 @@ class LocalStream:
     def _read(self, at: int) -> bytes:
         if self._file.closed:
             raise BackendFailedError("The stream is closed.")
-        return os.pread(self._file.fileno(), min(CHUNK_BYTES, self._end - at), at)
+        return os.pread(self._file.fileno(), min(CHUNK_BYTES, self.end - at), at)
 
     async def __aenter__(self) -> LocalStream:
         return self

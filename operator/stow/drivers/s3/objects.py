@@ -120,24 +120,12 @@ class Stream:
 
     def __init__(self, response: aiohttp.ClientResponse, metadata: ObjectMetadata, start: int, end: int) -> None:
         self._response = response
-        self._metadata = metadata
-        self._start = start
-        self._end = end
-
-    @property
-    def metadata(self) -> ObjectMetadata:
-        return self._metadata
-
-    @property
-    def start(self) -> int:
-        return self._start
-
-    @property
-    def end(self) -> int:
-        return self._end
+        self.metadata = metadata
+        self.start = start
+        self.end = end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._end - self._start
+        left = self.end - self.start
         try:
             async for chunk in self._response.content.iter_chunked(READ_BYTES):
                 left -= len(chunk)
