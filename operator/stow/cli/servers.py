@@ -126,7 +126,7 @@ def operator(**given: Any) -> None:
     sys.exit(run(Settings.of(given)))
 
 
-@click.command()
+@click.command(short_help="Run a whole cluster on this machine.")
 @_shared
 @click.option("--listen", type=Listen(), default="0.0.0.0:8080", show_default=True, help="The object API.")
 @click.option("--audience", default="stowstore.io", show_default=True, help="The audience that tokens must have.")
@@ -145,7 +145,7 @@ def gateway(**given: Any) -> None:
     sys.exit(run(Settings.of(given)))
 
 
-@click.command()
+@click.command(short_help="Run a whole cluster on this machine.")
 @click.option("--quickstart", is_flag=True, help="Walk through examples/quickstart, then serve (on a terminal) or end.")
 @click.option("--prepare", is_flag=True, help="Only find, download or build what is needed, then end.")
 @click.option("--no-crds", is_flag=True, help="Only the control plane: no CRDs, no operator, no gateway.")
