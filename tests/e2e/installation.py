@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ class Installation:
     gateway: Process | None = None
     operator_options: Sequence[str] = ()
     gateway_options: Sequence[str] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def public_url(self) -> str:
@@ -66,17 +65,30 @@ class Installation:
         self.operator = await self._start("operator", self.operator_port, self.operator_options, crash_at, ready=ready)
         return self.operator
 
+    async def start_replica(self, pod_name: str, *, ready: bool = True) -> Process:
+        """An operator as one of several Pods."""
+        env = {"POD_NAME": pod_name}
+        return await self._start(pod_name, free_port(), self.operator_options, None, ready=ready, env=env)
+
     async def start_gateway(self, *, crash_at: str | None = None, ready: bool = True) -> Process:
         self.gateway = await self._start("gateway", self.gateway_port, self.gateway_options, crash_at, ready=ready)
         return self.gateway
 
     async def _start(
-        self, name: str, port: int, options: Sequence[str], crash_at: str | None, *, ready: bool
+        self,
+        name: str,
+        port: int,
+        options: Sequence[str],
+        crash_at: str | None,
+        *,
+        ready: bool,
+        env: Mapping[str, str] | None = None,
     ) -> Process:
         shared = ["--local-root", str(self.local_root), "--secret-poll-interval", "1s", *_LOOPBACK]
-        argv = [name, *shared, "--listen", f"127.0.0.1:{port}", "--public-url", self.public_url, *options]
-        env = {**self.env, **({"STOW_CRASH_AT": crash_at} if crash_at else {})}
-        process = await asyncio.to_thread(start_stow, self.dev, name, argv, env)
+        command = "gateway" if name == "gateway" else "operator"
+        argv = [command, *shared, "--listen", f"127.0.0.1:{port}", "--public-url", self.public_url, *options]
+        settings = {**(env or {}), **({"STOW_CRASH_AT": crash_at} if crash_at else {})}
+        process = await asyncio.to_thread(start_stow, self.dev, name, argv, settings)
         if ready:
             url = f"http://127.0.0.1:{port}/readyz"
             await asyncio.to_thread(process.wait_ready, lambda: answers(url), timeout_s=START_TIMEOUT_S)
