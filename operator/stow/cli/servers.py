@@ -107,7 +107,7 @@ def _shared(command: Any) -> Any:
     return command
 
 
-@click.command()
+@click.command(short_help="Run the reconcilers.")
 @_shared
 @click.option("--listen", type=Listen(), default="0.0.0.0:8081", show_default=True, help="Health and metrics.")
 @click.option("--installation-id", help="Marks containers as this installation's. Default: the system namespace's UID.")
@@ -126,7 +126,7 @@ def operator(**given: Any) -> None:
     sys.exit(run(Settings.of(given)))
 
 
-@click.command(short_help="Run a whole cluster on this machine.")
+@click.command(short_help="Run the object API.")
 @_shared
 @click.option("--listen", type=Listen(), default="0.0.0.0:8080", show_default=True, help="The object API.")
 @click.option("--audience", default="stowstore.io", show_default=True, help="The audience that tokens must have.")
