@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -347,6 +348,55 @@ async def test_a_request_is_not_held_up_by_a_new_client_that_hangs() -> None:
     world.gate.set()
     await settle()
     assert (await world.pool.open(location())).store is not good
+
+
+@pytest.mark.parametrize("change", ["secret", "spec"])
+async def test_the_first_request_after_a_change_meets_the_new_client(change: str) -> None:
+    world = World(PoolSettings(wait_for_rebuild=False))
+    world.cache.apply(location())
+    old = (await world.pool.open(location())).store
+    sweeping = asyncio.create_task(world.pool.run(sleep=world.clock.sleep))
+    await world.clock.advance(5)
+    assert len(world.built) == 1
+    if change == "secret":
+        world.rotate_secret()
+        now = location()
+    else:
+        now = location(generation=2, s3={"endpoint": "https://elsewhere.example.com"})
+        world.cache.apply(replace(now, resource_version="2"))
+    await world.clock.advance(5)
+    assert len(world.built) == 2
+    assert (await world.pool.open(now)).store is not old
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+
+
+async def test_a_changed_secret_that_fails_is_tried_again_without_a_request_and_the_old_client_serves() -> None:
+    world = World(PoolSettings(wait_for_rebuild=False))
+    world.cache.apply(location())
+    old = (await world.pool.open(location())).store
+    world.rotate_secret()
+    world.probe_error = AccessDeniedError("denied")
+    await world.pool.renew()
+    await settle()
+    opened = await world.pool.open(location())
+    assert opened.store is old
+    assert isinstance(opened.problem, AccessDeniedError)
+    world.probe_error = None
+    await world.clock.advance(30)
+    await world.pool.renew()
+    await settle()
+    opened = await world.pool.open(location())
+    assert opened.store is not old
+    assert opened.problem is None
+
+
+async def test_a_client_that_nobody_has_asked_for_is_not_built() -> None:
+    world = World(PoolSettings(wait_for_rebuild=False))
+    world.cache.apply(location())
+    await world.pool.renew()
+    assert world.built == []
 
 
 async def test_a_probe_that_hangs_ends_at_its_deadline() -> None:

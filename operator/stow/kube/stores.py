@@ -8,6 +8,7 @@ at a time for a location, whoever asks; a failed one is tried again after a paus
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -174,11 +175,23 @@ class StorePool:
             for retired in due:
                 self._begin_close(retired.store)
 
+    async def renew(self) -> None:
+        """Where requests do not wait for a new client: begin to build it without one, or the first request meets the old client."""
+        if self._settings.wait_for_rebuild:
+            return
+        for ref, slot in tuple(self._slots.items()):
+            location = self._parts.objects.get(ref)
+            if location is None or location.uid != slot.uid or slot.current is None:
+                continue
+            with contextlib.suppress(StowError):  # whoever asks next is told
+                await self.open(location)
+
     async def run(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Sweep until cancelled."""
+        """Sweep and renew until cancelled."""
         while True:
             await sleep(_SWEEP_INTERVAL_S)
             self.sweep()
+            await self.renew()
 
     async def aclose(self) -> None:
         """End everything now, within the deadline of each store."""
