@@ -285,6 +285,9 @@ async def test_of_two_operators_one_works_and_the_other_takes_over(
         await cluster.ready(await cluster.create("StowContainer", "two", container("disk")))
         assert _passes(first) > 0
         assert _passes(second) == 0
+        host, port = second.address
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/readyz") as standby:
+            assert standby.status == 200, "a rollout waits for it"
         await leading.aclose()
         await cluster.ready(await cluster.create("StowContainer", "three", container("disk")))
         assert _passes(second) > 0

@@ -66,6 +66,15 @@ async def test_the_first_leads_and_the_second_waits(bench: Bench) -> None:
     assert (bench.first.is_leading, bench.second.is_leading) == (True, False)
 
 
+async def test_who_sees_another_holder_stands_by_and_who_cannot_look_does_not(bench: Bench) -> None:
+    await bench.first.step()
+    await bench.second.step()
+    assert (bench.first.stands_by, bench.second.stands_by) == (False, True)
+    bench.server.away = True
+    await bench.second.step()
+    assert not bench.second.stands_by
+
+
 async def test_a_holder_that_renews_keeps_it(bench: Bench) -> None:
     for _ in range(100):
         await bench.first.step()

@@ -121,7 +121,9 @@ class _Operator:
         self._complete = asyncio.Event()
 
     def is_ready(self) -> bool:
-        return self._feed.is_complete
+        """One that stands by is ready too: a rollout waits for it before it ends the one that leads."""
+        lease = self._parts.lease
+        return self._feed.is_complete or (lease is not None and lease.stands_by)
 
     async def run(self) -> None:
         self._watcher.on_complete(self._complete.set)

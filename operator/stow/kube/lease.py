@@ -59,10 +59,16 @@ class Lease:
         self._renewed_at = 0.0
         self._seen: tuple[object, float] | None = None
         """What the record of another holder was, and since when it is so."""
+        self._stands_by = False
 
     @property
     def is_leading(self) -> bool:
         return self._leading.is_set()
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether another holder was seen at the last look: this process does what it can do now."""
+        return self._stands_by
 
     async def leading(self) -> None:
         """Wait until this process leads."""
@@ -92,6 +98,7 @@ class Lease:
         except (ControlPlaneError, TimeoutError) as error:
             _log.debug("The Lease could not be asked for: %s", type(error).__name__)
             held = None
+        self._stands_by = held is False
         now = self._monotonic()
         if held:
             self._renewed_at = now
