@@ -33,7 +33,7 @@ Scenario = Callable[[Installation, CrashPoint], Awaitable[None]]
 async def crashing_operator(installation: Installation, point: CrashPoint) -> AsyncIterator[None]:
     """The block does what passes the point. After it the operator died there, and runs again."""
     await installation.kill(installation.operator)
-    process = await installation.start_operator(crash_at=point.value)
+    process = await installation.start_operator(crash_at=point.value, ready=False)  # it may die before it is
     yield
     await installation.killed(process)
     await installation.stop(process)
@@ -85,7 +85,9 @@ async def deleting(installation: Installation, point: CrashPoint) -> None:
 
 
 async def probing(installation: Installation, point: CrashPoint) -> None:
+    """What was seen is not in status: it is seen again, and written once."""
     cluster = installation.cluster
+    await cluster.wipe()  # a start probes all locations that are there
     team = await cluster.namespace()
     async with crashing_operator(installation, point):
         location = await installation.location("minio", team)
