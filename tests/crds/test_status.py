@@ -71,7 +71,9 @@ def test_a_whole_container_status_is_stored_as_it_is(api: Api, namespace: str, c
         fqn="s3://reports",
         provisioned=Provisioned.CREATED,
         backend_identity="s3|https://s3.example.com|reports",
-        intent=Intent(nonce="n1", container_name="reports", backend_identity="s3|x|reports", seen_absent_at=NOW),
+        intent=Intent(
+            nonce="n1", container_name="reports", backend_identity="s3|x|reports", seen_absent_at=NOW, refused=True
+        ),
         deletion=Deletion(started_at=NOW + timedelta(hours=1), objects=7, versions=0, uploads=1, is_partial=True),
     )
 

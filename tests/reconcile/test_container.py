@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from reconcileworld import BACKEND, INSTALLATION, TEAM, Killed, World, killing_at
+from reconcileworld import BACKEND, INSTALLATION, TEAM, FaultyDriver, Killed, World, killing_at
 from stow.api.meta import FINALIZER
 from stow.errors import (
     AccessDeniedError,
@@ -485,3 +486,133 @@ async def test_the_api_server_being_away_raises_and_is_tried_again(world: World)
 def test_the_marker_tells_installations_apart(world: World) -> None:
     ref = world.container()
     assert world.marker(ref).installation == INSTALLATION
+
+
+class GatedDriver(FaultyDriver):
+    """The first look for a container waits at the gate until it is opened."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.gate = asyncio.Event()
+        self.reached = asyncio.Event()
+
+    async def container_exists(self, name: str) -> bool:
+        found = await super().container_exists(name)
+        if not self.reached.is_set():
+            self.reached.set()
+            await self.gate.wait()
+        return found
+
+
+@pytest.mark.parametrize("provision", ["Create", "Load", "LoadOrCreate"])
+async def test_two_objects_that_claim_one_container_at_once_get_one_owner(world: World, provision: str) -> None:
+    """The older one comes in while the younger one is at the backend, so that neither can know of the other by status."""
+    driver = GatedDriver(clock=world.clock, identity=BACKEND, backend=world.backend)
+    driver.without_markers = True
+    world.driver = driver
+    await world.location()
+    await world.location("second")
+    if provision == "Load":
+        await world.make("shared")
+    first = world.container("first", containerName="shared", provision=provision)
+    running = asyncio.create_task(world.reconcile(first))
+    await driver.reached.wait()
+    age = {"created_at": world.now - timedelta(days=1)}
+    second = world.container("second", location="second", containerName="shared", provision=provision, put=age)
+    await world.reconcile(second)
+    driver.gate.set()
+    await running
+    for ref in (first, second, first, second):
+        await world.reconcile(ref)
+
+    owners = [ref for ref in (first, second) if world.get(ref).status.get("provisioned")]
+    assert len(owners) == 1
+
+
+async def test_who_waits_for_another_claim_comes_back_soon_and_writes_nothing(world: World) -> None:
+    driver = GatedDriver(clock=world.clock, identity=BACKEND, backend=world.backend)
+    world.driver = driver
+    await world.location()
+    running = asyncio.create_task(world.reconcile(world.container("first", containerName="shared")))
+    await driver.reached.wait()
+    old = world.container("old", containerName="shared", put={"created_at": world.now - timedelta(days=1)})
+    outcome = await world.reconcile(old)
+    assert isinstance(outcome, Waiting)
+    assert outcome.after == timedelta(seconds=1)
+    assert world.writes(old) == []
+    driver.gate.set()
+    assert isinstance(await running, Ready)
+    await world.reconcile(old)
+    assert world.condition(old) == ("False", "Conflict")
+
+
+async def test_a_refused_create_claims_nothing_that_somebody_else_makes_later(world: World) -> None:
+    """Only an unknown outcome may be claimed; after a refusal an empty container of the name is an administrator's, by hand."""
+    await world.location()
+    world.driver.marks_later = True
+    world.driver.before["create_container"] = AccessDeniedError("The backend refused the credentials (403).")
+    ref = world.container(deletionPolicy="DeleteIfEmpty")
+    await world.reconcile(ref)
+    assert world.condition(ref) == ("False", "Denied")
+    world.driver.before.clear()
+    await world.make("box")
+    assert isinstance(await world.reconcile(ref), Stalled)
+    assert world.condition(ref) == ("False", "AlreadyExists")
+    assert (await world.on_backend("box")).marker is None
+
+
+async def test_a_container_whose_mark_was_refused_stays_ours(world: World) -> None:
+    await world.location()
+    world.driver.marks_later = True
+    world.driver.before["write_marker"] = AccessDeniedError("The backend refused the credentials (403).")
+    ref = world.container()
+    await world.reconcile(ref)
+    assert world.condition(ref) == ("False", "Denied")
+    world.driver.before.clear()
+    assert isinstance(await world.reconcile(ref), Ready)
+    assert world.get(ref).status["provisioned"] == "Created"
+
+
+async def test_an_unknown_outcome_after_a_refusal_is_claimed(world: World) -> None:
+    await world.location()
+    world.driver.marks_later = True
+    world.driver.before["create_container"] = AccessDeniedError("The backend refused the credentials (403).")
+    ref = world.container()
+    await world.reconcile(ref)
+    world.driver.before.clear()
+    world.driver.after["create_container"] = BackendTimeoutError("No answer in time.")
+    await world.reconcile(ref)
+    world.driver.after.clear()
+    assert isinstance(await world.reconcile(ref), Ready)
+    assert world.get(ref).status["provisioned"] == "Created"
+
+
+@pytest.mark.parametrize("change", [{"suspend": True}, {"deletionPolicy": "DeleteIfEmpty"}])
+async def test_a_refused_object_holds_no_name_whatever_its_owner_changes(world: World, change: dict[str, Any]) -> None:
+    """Else a tenant who may not create a container could keep it from its rightful owner by an edit of the spec."""
+    await world.location()
+    world.driver.before["create_container"] = AccessDeniedError("The backend refused the credentials (403).")
+    squatter = world.container("squatter", containerName="wanted")
+    await world.reconcile(squatter)
+    world.driver.before.clear()
+    world.change(squatter, spec={**world.get(squatter).spec, **change})
+    if change.get("suspend"):
+        await world.reconcile(squatter)
+    rightful = world.container("rightful", containerName="wanted", put={"created_at": world.now - timedelta(days=1)})
+    assert isinstance(await world.reconcile(rightful), Ready)
+
+
+async def test_a_repeated_refusal_writes_three_times_in_all(world: World) -> None:
+    await world.location()
+    world.driver.before["create_container"] = AccessDeniedError("The backend refused the credentials (403).")
+    ref = world.container()
+    for _ in range(20):
+        await world.reconcile(ref)
+        world.advance(seconds=30)
+    assert world.writes(ref) == ["finalizer", "status", "status"]
+
+
+async def test_a_missing_location_is_told_at_once_where_the_clock_is_behind(world: World) -> None:
+    ref = world.container(put={"created_at": world.now + timedelta(hours=1)})
+    await world.reconcile(ref)
+    assert world.condition(ref) == ("False", "LocationNotFound")

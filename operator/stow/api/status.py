@@ -89,12 +89,16 @@ class LocationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Written before a create call: the container was seen absent, and only this nonce may claim an unknown outcome."""
+    """Written before a create call: the container was seen absent, and only this nonce may claim an unknown outcome.
+
+    ``refused``: the backend refused the last call and nothing was made, so there is no unknown outcome, and nothing to claim.
+    """
 
     nonce: str
     container_name: str
     backend_identity: str
     seen_absent_at: datetime
+    refused: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """The intent as the API server stores it."""
@@ -103,6 +107,7 @@ class Intent:
             containerName=self.container_name,
             backendIdentity=self.backend_identity,
             seenAbsentAt=format_time(self.seen_absent_at),
+            refused=self.refused or None,
         )
 
 
@@ -209,7 +214,13 @@ def _intent(raw: Mapping[str, object]) -> Intent | None:
     seen_absent_at = parse_time(raw.get("seenAbsentAt"))
     if nonce is None or name is None or identity is None or seen_absent_at is None:
         return None
-    return Intent(nonce=nonce, container_name=name, backend_identity=identity, seen_absent_at=seen_absent_at)
+    return Intent(
+        nonce=nonce,
+        container_name=name,
+        backend_identity=identity,
+        seen_absent_at=seen_absent_at,
+        refused=raw.get("refused") is True,
+    )
 
 
 def _deletion(raw: Mapping[str, object]) -> Deletion | None:

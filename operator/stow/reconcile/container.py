@@ -38,6 +38,8 @@ from stow.storage.crashpoints import Crash, CrashPoint, no_crash
 from stow.storage.model import ContainerState, Marker
 from stow.storage.store import StowStore
 
+CLAIM_PAUSE = timedelta(seconds=1)
+"""Until an object looks again whose container another one is claiming in this very moment."""
 SETTLE = timedelta(seconds=3)
 """What is applied together arrives one by one: a location that is still absent so long after the StowContainer's creation is missing."""
 
@@ -83,11 +85,16 @@ class _Case:
 
 
 class ContainerReconciler:
-    """Safe for concurrent use for different objects; the scheduler never runs two for one object."""
+    """Safe for concurrent use for different objects, also where they ask for one container: one pass at a time claims an identity.
+
+    The scheduler never runs two for one object.
+    """
 
     def __init__(self, ports: ContainerPorts, settings: ContainerSettings) -> None:
         self._ports = ports
         self._settings = settings
+        self._claiming: set[str] = set()
+        """Identities that a pass is claiming now: from the look for rivals until status says whose it is, nobody else may."""
         self._deleter = ContainerDeleter(
             objects=ports.objects,
             reader=ports.reader,
@@ -125,8 +132,8 @@ class ContainerReconciler:
 
     def _settling(self, snapshot: Snapshot, refusal: eligibility.Refusal) -> eligibility.Refusal:
         age = self._ports.clock() - snapshot.created_at
-        if refusal.reason is Reason.LOCATION_NOT_FOUND and age < SETTLE:
-            return Waiting(refusal.reason, refusal.message, SETTLE - max(age, timedelta(0)), silent=True)
+        if refusal.reason is Reason.LOCATION_NOT_FOUND and timedelta(0) <= age < SETTLE:
+            return Waiting(refusal.reason, refusal.message, SETTLE - age, silent=True)
         return refusal
 
     # What is provisioned already
@@ -180,15 +187,28 @@ class ContainerReconciler:
                 raise opened.problem
         except StowError as error:
             return _ends(case.snapshot, case.status, outcome_of(error))
+        identity = identity_of(opened.store.identity, case.ask.name)
+        if identity in self._claiming:
+            message = f"Another object is asking for the container {case.ask.name} just now."
+            return _ends(case.snapshot, case.status, Waiting(Reason.PROGRESSING, message, CLAIM_PAUSE, silent=True))
+        self._claiming.add(identity)
         try:
-            return await self._claim(case, opened.store)
+            return await self._published(await self._claim(case, opened.store, identity))
         except ControlPlaneError:
             raise  # a write or read of this object failed on the way: nothing can be published either
         except StowError as error:
             return _ends(case.snapshot, case.status, outcome_of(error))
+        finally:
+            self._claiming.discard(identity)
 
-    async def _claim(self, case: _Case, store: StowStore) -> Reconciled:
-        identity = identity_of(store.identity, case.ask.name)
+    async def _published(self, done: Reconciled) -> Reconciled:
+        """The same; who got the container stands in status already, for whoever comes next to see."""
+        if not isinstance(done.result.status, ContainerStatus) or done.result.status.provisioned is None:
+            return done
+        snapshot = await self._ports.publisher.publish(done.snapshot, done.result)
+        return Reconciled(snapshot, replace(done.result, status=container_status(snapshot.status)))
+
+    async def _claim(self, case: _Case, store: StowStore, identity: str) -> Reconciled:
         better = rival(
             case.snapshot,
             identity,
@@ -204,7 +224,7 @@ class ContainerReconciler:
             intent = None
         state = await store.container_state(case.ask.name)
         empty = None
-        if intent is not None and state.exists and state.marker is None:
+        if intent is not None and not intent.refused and state.exists and state.marker is None:
             empty = (await store.container_contents(case.ask.name)).empty
         step = decide(
             case.ask.spec.provision,
@@ -227,7 +247,7 @@ class ContainerReconciler:
             return _ends(case.snapshot, case.status, Waiting(Reason.PROGRESSING, message, STALLED_AFTER))
         snapshot = await self._with_finalizer(case.snapshot)
         status = case.status
-        announced_before = intent is not None
+        announced_before = intent is not None and not intent.refused
         if intent is None:
             intent = Intent(self._ports.nonce(), case.ask.name, identity, self._ports.clock())
             status = replace(status, container_name=case.ask.name, intent=intent)
@@ -244,7 +264,8 @@ class ContainerReconciler:
         except InvalidContainerNameError as error:
             return _ends(snapshot, replace(status, intent=None), outcome_of(error))
         except StowError as error:
-            return _ends(snapshot, status, outcome_of(error))
+            refused = not error.retryable and await _is_absent(store, case.ask.name)
+            return _ends(snapshot, replace(status, intent=replace(intent, refused=refused)), outcome_of(error))
         return self._provisioned(replace(case, snapshot=snapshot, status=status), store, identity, Step.ADOPT_CREATED)
 
     async def _adopt(
@@ -347,6 +368,14 @@ def _may_mean(container: Snapshot, name: str) -> bool:
     if given is not None:
         return bool(given == name)
     return name in {container.ref.name, f"{container.ref.namespace}-{container.ref.name}"}
+
+
+async def _is_absent(store: StowStore, name: str) -> bool:
+    """Whether a create that was refused has made nothing for sure: a refusal may also concern the mark, which comes after it."""
+    try:
+        return not (await store.container_state(name)).exists
+    except StowError:
+        return False
 
 
 def _location_changed(place: Place) -> Stalled:

@@ -69,7 +69,9 @@ class Found:
 
 def may_claim(found: Found, intent: Intent | None) -> bool:
     """Whether the unknown outcome of an announced create is this container: seen absent before, unmarked, and empty."""
-    return intent is not None and found.state.exists and found.state.marker is None and found.empty is True
+    if intent is None or intent.refused:
+        return False
+    return found.state.exists and found.state.marker is None and found.empty is True
 
 
 def decide(
@@ -95,11 +97,11 @@ def decide(
 
 
 def recorded_identity(container: Snapshot) -> str | None:
-    """What a StowContainer's status claims: a provisioned container, or one whose create was announced."""
+    """What a StowContainer's status claims: a provisioned container, or one whose create was announced and not refused."""
     status = container_status(container.status)
     if status.provisioned is not None and status.backend_identity is not None:
         return status.backend_identity
-    return status.intent.backend_identity if status.intent is not None else None
+    return status.intent.backend_identity if status.intent is not None and not status.intent.refused else None
 
 
 def rival(
