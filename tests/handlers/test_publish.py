@@ -99,3 +99,16 @@ def test_what_is_composed_is_what_the_api_server_stores(world: World) -> None:
     result = Result(Ready(Reason.PROVISIONED, "m"), container_status(snapshot.status))
     status = compose(snapshot, result, world.clock)
     assert set(status) == {"observedGeneration", "conditions"}
+
+
+async def test_events_of_cluster_locations_name_nobody_of_another_namespace(world: World) -> None:
+    """They stand in the namespace `default`, where people read who may not know which namespaces there are."""
+    place = await world.location(cluster=True, allowedNamespaces={"names": ["team"]})
+    ref = world.container("quarterly-reports", cluster=True)
+    await world.reconcile(ref)
+    await world.reconcile(place)
+    world.delete(place)
+    await world.reconcile(place)
+    assert "team/quarterly-reports" in world.message(place)
+    told = [message for reason, message, _ in world.seen.events if reason == "InUse"]
+    assert told == ["StowContainers still refer to the location. Its status says more."]

@@ -392,3 +392,49 @@ def test_counts_are_told_as_they_are() -> None:
     assert contents_text(ContainerContents(objects=2, uploads=1)) == "2 objects, 1 open upload"
     assert contents_text(ContainerContents(objects=1000, truncated=True)) == "at least 1000 objects"
     assert contents_text(ContainerContents(truncated=True)) == "at least something"
+
+
+async def test_a_deletion_is_audited_although_the_finalizer_cannot_go_yet(world: World) -> None:
+    ref = await _provisioned(world, **IF_EMPTY)
+    world.delete(ref)
+    stale = world.get(ref)
+    world.change(ref, labels={"changed": "meanwhile"})
+    with pytest.raises(ControlPlaneError):
+        await world.containers.reconcile(stale)
+    assert [action for action, _ in world.seen.audits if action == "container-deleted"] == ["container-deleted"]
+    await world.reconcile(ref)
+    assert _is_gone(world, ref)
+
+
+async def test_the_audit_says_nothing_of_a_deletion_where_the_container_was_gone_already(world: World) -> None:
+    ref = await _provisioned(world, **IF_EMPTY)
+    await world.driver.delete_container("box")
+    world.delete(ref)
+    await world.reconcile(ref)
+    assert _is_gone(world, ref)
+    assert world.seen.audits[-1][0] == "container-absent"
+
+
+async def test_the_audit_says_retained_of_a_container_that_was_never_ours(world: World) -> None:
+    await world.location()
+    ref = world.container(**IF_EMPTY)
+    world.driver.before["create_container"] = BackendTimeoutError("No answer in time.")
+    await world.reconcile(ref)
+    world.driver.before.clear()
+    await world.make("box")
+    world.delete(ref)
+    await world.reconcile(ref)
+    assert _is_gone(world, ref)
+    assert world.seen.audits[-1][0] == "container-retained"
+
+
+async def test_an_announced_container_that_never_came_leaves_no_audit_line(world: World) -> None:
+    await world.location()
+    ref = world.container(**IF_EMPTY)
+    world.driver.before["create_container"] = BackendTimeoutError("No answer in time.")
+    await world.reconcile(ref)
+    world.driver.before.clear()
+    world.delete(ref)
+    await world.reconcile(ref)
+    assert _is_gone(world, ref)
+    assert world.seen.audits == []

@@ -49,7 +49,7 @@ class StatusPublisher:
         if new is None or new.reason == Reason.PROGRESSING or (old is not None and old.reason == new.reason):
             return
         warning = new.status != "True" and new.reason not in {Reason.SUSPENDED, Reason.DELETING}
-        await self._events.emit(after, reason=new.reason, message=new.message, warning=warning)
+        await self._events.emit(after, reason=new.reason, message=_event_text(after, new), warning=warning)
 
 
 def compose(snapshot: Snapshot, result: Result, clock: Clock) -> dict[str, Any]:
@@ -96,6 +96,17 @@ def _as_told_before(claim: Wanted, result: Result, generation: int) -> Wanted:
         if told is not None and same and told.observed_generation == generation
         else claim
     )
+
+
+def _event_text(snapshot: Snapshot, ready: Condition) -> str:
+    """The condition's message; of a cluster-scoped object only what the reason means.
+
+    Its status may name other namespaces, and its Events stand in the namespace ``default``, whose readers may not know them.
+    """
+    if snapshot.ref.namespace is not None:
+        return ready.message
+    known = next((each for each in Reason if each == ready.reason), Reason.PROGRESSING)
+    return f"{REASONS[known].description} Its status says more."
 
 
 def _may_wait(result: Result) -> bool:

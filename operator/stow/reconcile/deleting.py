@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import StrEnum
 
 from stow.api.conditions import Wanted
 from stow.api.container import container_spec
@@ -27,6 +28,15 @@ from stow.storage.model import ContainerContents, Marker
 from stow.storage.store import StowStore
 
 RETRY_IN_TERMINATING_NAMESPACE = timedelta(seconds=10)
+
+
+class _Ended(StrEnum):
+    """Why nothing is left to be deleted."""
+
+    DELETED = "Deleted"
+    ABSENT = "Absent"
+    NOT_OURS = "NotOurs"
+    """There is one, and it turned out never to have been this object's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,14 @@ class ContainerDeleter:
             return await self._drop(snapshot, status, None, "")
         if fate is Fate.RETAIN:
             return await self._drop(snapshot, status, "container-retained", "by policy")
-        blocked = await self._try(snapshot, status)
-        if blocked is None:
-            return await self._drop(snapshot, status, "container-deleted", "empty, by policy")
-        return await self._wait(snapshot, status, blocked)
+        ended = await self._try(snapshot, status)
+        if isinstance(ended, _Blocked):
+            return await self._wait(snapshot, status, ended)
+        if ended is _Ended.NOT_OURS:
+            return await self._drop(snapshot, status, "container-retained", "it was not made for this object")
+        if ended is _Ended.ABSENT and status.provisioned is not None:
+            return await self._drop(snapshot, status, "container-absent", "gone already when it was to be deleted")
+        return await self._drop(snapshot, status, None, "")
 
     async def _wait(self, snapshot: Snapshot, status: ContainerStatus, blocked: _Blocked) -> Reconciled:
         after = STALLED_AFTER if needs_person(blocked.reason) else None
@@ -100,11 +114,14 @@ class ContainerDeleter:
     async def _drop(self, snapshot: Snapshot, status: ContainerStatus, action: str | None, detail: str) -> Reconciled:
         left = await self.writer.remove_finalizer(snapshot)
         if action is not None:
-            self.audit.record(action, snapshot, detail=f"{status.fqn or status.container_name or '-'}: {detail}")
+            self._note(snapshot, status, action, detail)
         return Reconciled(left or snapshot, Result(Gone(), status))
 
-    async def _try(self, snapshot: Snapshot, status: ContainerStatus) -> _Blocked | None:
-        """Delete the container; None when it is gone, or turned out never to have been this object's."""
+    def _note(self, snapshot: Snapshot, status: ContainerStatus, action: str, detail: str) -> None:
+        self.audit.record(action, snapshot, detail=f"{status.fqn or status.container_name or '-'}: {detail}")
+
+    async def _try(self, snapshot: Snapshot, status: ContainerStatus) -> _Blocked | _Ended:
+        """Delete the container where it is this object's."""
         store = await self._store(snapshot)
         if isinstance(store, _Blocked):
             return store
@@ -124,12 +141,14 @@ class ContainerDeleter:
 
     async def _delete(
         self, store: StowStore, name: str, snapshot: Snapshot, status: ContainerStatus
-    ) -> _Blocked | None:
+    ) -> _Blocked | _Ended:
         state = await store.container_state(name)
         mine = Marker(self.installation, snapshot.ref.namespace or "", snapshot.ref.name, snapshot.uid)
         safety = safety_of(state, mine, status)
-        if safety is Safety.ABSENT or (safety is Safety.NOT_OURS and status.provisioned is None):
-            return None
+        if safety is Safety.ABSENT:
+            return _Ended.ABSENT
+        if safety is Safety.NOT_OURS and status.provisioned is None:
+            return _Ended.NOT_OURS
         if safety is Safety.NOT_OURS:
             return _Blocked(
                 Reason.OWNERSHIP_UNKNOWN,
@@ -143,8 +162,10 @@ class ContainerDeleter:
             await store.delete_container(name)
         except ContainerNotEmptyError:
             return _not_empty(name, None)
+        # Now, not with the finalizer: where that write fails, the next pass cannot tell who has deleted it.
+        self._note(snapshot, status, "container-deleted", "empty, by policy")
         self.crash(CrashPoint.CONTAINER_DELETED)
-        return None
+        return _Ended.DELETED
 
     async def _store(self, snapshot: Snapshot) -> StowStore | _Blocked:
         """The location's store, else the last good one in memory."""
