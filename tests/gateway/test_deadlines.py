@@ -75,6 +75,46 @@ async def test_a_second_request_whose_headers_stall_is_cut(fast: World) -> None:
         assert loop.time() - begun < 4
 
 
+async def test_headers_that_begin_behind_a_running_request_have_the_same_deadline(fast: World) -> None:
+    fast.driver.stop = {"head"}
+    async with fast.wire() as wire:
+        wire.send(request("HEAD", f"{BASE}/objects/k"))
+        await until(lambda: "head" in fast.driver.reached)
+        wire.send(b"GET /healthz HT")
+        assert (await wire.answer(head=True)).status == 504
+        assert (await wire.closed()).startswith(b"HTTP/1.1 408 ")  # an idle one is closed without a word
+
+
+FULL_HEAD = b"GET /healthz HTTP/1.1\r\nHost: g\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"a" * 12000) for n in range(20))
+"""240,000 bytes of a head without an end: each field and their number are allowed, all together are not."""
+
+
+async def test_too_many_bytes_of_headers_behind_a_whole_request_are_refused(served: World) -> None:
+    async with served.wire() as wire:
+        wire.send(request("GET", "/healthz") + FULL_HEAD)
+        await wire.closed(timeout_s=5)  # before the header deadline
+    assert served.registry.get_sample_value("stow_gateway_connections_cut_total", {"reason": "header-size"}) == 1
+
+
+async def test_too_many_bytes_of_headers_behind_a_running_request_cut_the_connection(served: World) -> None:
+    served.driver.stop = {"head"}
+    async with served.wire() as wire:
+        wire.send(request("HEAD", f"{BASE}/objects/k"))
+        await until(lambda: "head" in served.driver.reached)
+        wire.send(FULL_HEAD)
+        assert await wire.closed(timeout_s=5) == b""  # nothing is written into the answer that is on its way
+    await until(lambda: "head" in served.driver.cancelled)
+
+
+async def test_bodies_do_not_count_as_headers(fast: World) -> None:
+    body = b"x" * 300_000
+    async with fast.wire() as wire:
+        wire.send(b"".join(request("PUT", f"{BASE}/objects/{n}", body=body) for n in range(4)))
+        assert [(await wire.answer()).status for _ in range(4)] == [200] * 4
+        wire.send(request("GET", f"{BASE}/objects/3"))
+        assert (await wire.answer()).body == body
+
+
 async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(fast: World) -> None:
     loop = asyncio.get_running_loop()
     async with fast.wire() as wire:

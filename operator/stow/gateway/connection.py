@@ -1,6 +1,7 @@
 """One connection: aiohttp's protocol with the deadlines, the limits and the silence that it lacks.
 
-- A connection that has not sent whole headers by its deadline is closed; so is one that sends too many bytes of them (431).
+- A connection that has not sent whole headers by its deadline is closed; so is one that sends too many bytes of them (431). Both hold
+  for headers that come behind another request, too (pipelined): aiohttp keeps what it has of them for as long as the connection lives.
 - What cannot be parsed is answered by a problem document that repeats nothing of it, and logged by its kind alone: aiohttp itself logs
   and echoes the offending line, with the bearer token in it.
 - A body whose chunks cannot be parsed fails at once (aiohttp leaves its reader waiting).
@@ -18,6 +19,7 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from stow.gateway.metrics import GatewayMetrics
@@ -45,6 +47,11 @@ class Connection(RequestHandler):
         self._wire: asyncio.Transport | None = None
         self._header_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        """Bytes that came since the last whole headers and its body."""
+        self._heads = 0
+        """How many heads were whole, as far as we have looked."""
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """Of the last of them."""
         self._stuck: tuple[int, float] = (0, 0.0)
         """Bytes that wait for the client, and since when it has taken none."""
 
@@ -63,7 +70,6 @@ class Connection(RequestHandler):
 
     def _await_headers(self) -> None:
         if self._header_timer is None:
-            self._header_bytes = 0
             self._header_timer = self._loop.call_later(self._settings.deadlines.header_s, self._headers_late)
 
     def _headers_done(self) -> None:
@@ -76,18 +82,37 @@ class Connection(RequestHandler):
         self._refuse(Refusal(Code.REQUEST_TIMEOUT, "The request's headers did not arrive in time."), "headers")
 
     def data_received(self, data: bytes) -> None:
+        """In slices: what stands in one behind a whole head or body is not seen, so this bounds it."""
+        step = self._settings.limits.max_header_bytes
+        for at in range(0, len(data) or 1, step):
+            if self._wire is None or self._wire.is_closing():
+                return
+            self._received(data[at : at + step])
+
+    def _received(self, data: bytes) -> None:
         if self.idle and data:
             self.keep_alive(True)  # ends the idle timer: from here on the header deadline counts
             self._await_headers()
-        before = self._request_count
+        self._look_for_heads()  # aiohttp may have parsed some by itself, behind an upgrade that it declined
         super().data_received(data)
-        if self._request_count > before:
+        if self._look_for_heads():
             self._headers_done()
             self._fail_broken_body()
-        elif self._header_timer is not None:
+        elif self._body.is_eof():
             self._header_bytes += len(data)
             if self._header_bytes > self._settings.limits.max_header_bytes:
                 self._refuse(Refusal(Code.HEADERS_TOO_LARGE, "The request's headers are too large."), "header-size")
+
+    def _look_for_heads(self) -> bool:
+        """Whether there is another whole head since the last look."""
+        if self._request_count == self._heads:
+            return False
+        self._heads, self._header_bytes = self._request_count, 0
+        if self._messages:
+            self._body = self._messages[-1][1]
+        elif self._current_request is not None:
+            self._body = self._current_request.content
+        return True
 
     @property
     def idle(self) -> bool:
@@ -109,6 +134,9 @@ class Connection(RequestHandler):
         self._metrics.cut.labels(reason).inc()
         self._headers_done()
         if self._wire is not None and not self._wire.is_closing():
+            if self._current_request is not None or self._messages:
+                self.abort()  # the answer of another request is on its way: nothing can be said in the middle of it
+                return
             if self._request_count or self._header_bytes or reason == "connections":
                 self._wire.write(raw_answer(problem_of(refusal)))
             self.force_close()
@@ -158,6 +186,8 @@ class Connection(RequestHandler):
         wire = self._wire
         if wire is None:
             return
+        if self.idle and self._header_bytes:
+            self._await_headers()  # they began while the request before them was served
         waiting = wire.get_write_buffer_size()
         if waiting == 0 or waiting < self._stuck[0] or self._stuck[0] == 0:
             self._stuck = (waiting, now)
