@@ -12,6 +12,7 @@ import pty
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,8 @@ def test_on_a_terminal_it_walks_serves_and_ends_with_ctrl_c(dev: Stow, temporary
     for verb in VERBS:
         assert f"$ stow {verb} ".encode() in drawn
     assert b'"origin":"Declared"' in drawn
+    assert f"export PATH={Path(sys.executable).parent}:$PATH:".encode() in drawn
+    assert b"$ unset KUBECONFIG; export STOW_SERVER=http://127.0.0.1:" in drawn
     assert len(below) == 10  # five supervisors: etcd, the API server, its controllers, gateway, operator
     assert all(gone(pid, timeout_s=DEADLINE_S) for pid in below)
     assert list(temporary.iterdir()) == []

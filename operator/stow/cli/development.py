@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def run(*, quickstart: bool, prepare: bool, crds: bool, local_root: Path | None)
         click.echo(f"export KUBECONFIG={cluster.kubeconfig_path}")
         if server is not None:
             click.echo(f"export STOW_SERVER={server}")
+        click.echo(f"export PATH={tools_path(cluster)}")
         if quickstart:
             if server is None:
                 raise DevError("--quickstart needs the CRDs; leave out --no-crds")
@@ -47,6 +49,12 @@ def run(*, quickstart: bool, prepare: bool, crds: bool, local_root: Path | None)
                 return
         click.echo("# serving until Ctrl-C")
         hold(cluster)
+
+
+def tools_path(cluster: DevCluster) -> str:
+    """A ``PATH``, for a shell: our ``stow`` before any other program of that name, the cluster's kubectl where there is none."""
+    kubectl = cluster.assets.find("kubectl").parent
+    return f"{shlex.quote(str(Path(sys.executable).parent))}:$PATH:{shlex.quote(str(kubectl))}"
 
 
 def start_servers(cluster: DevCluster, local_root: Path | None) -> str:

@@ -108,7 +108,6 @@ def run_quickstart(cluster: DevCluster, *, server: str, examples: Path) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="stow-quickstart-") as scratch:
         walk = Walk(cluster.assets.find("kubectl"), cluster.kubeconfig_path, server, examples, Path(scratch))
-        (walk.scratch / "hello.txt").write_text(_TEXT)
         count = _containers(walk)
         count += _objects(walk)
     return count
@@ -143,6 +142,9 @@ def _objects(walk: Walk) -> int:
         raise StepFailedError("`kubectl create token reporter` failed")
     walk.token_file.touch(mode=0o600)
     walk.token_file.write_text(token.stdout)
+    click.secho(f"$ unset KUBECONFIG; export STOW_SERVER={walk.server} STOW_TOKEN_FILE=token", bold=True)
+    click.secho(f"$ echo {shlex.quote(_TEXT.rstrip())} > hello.txt", bold=True)
+    (walk.scratch / "hello.txt").write_text(_TEXT)
     walk.stow_step("put", "hello.txt", _OBJECT, "--meta", "author=reporter")
     walk.stow_step("stat", _OBJECT)
     walk.stow_step("ls", "reports/", "--recursive")
@@ -150,7 +152,7 @@ def _objects(walk: Walk) -> int:
         raise StepFailedError("`stow cat` gave other bytes than were put")
     walk.stow_step("cp", _OBJECT, "reports/2026/copy.txt")
     url = walk.stow_step("sign", _OBJECT, "--expires-in", "5m").strip()
-    click.secho('$ curl "$URL"    # no token, no key: the URL alone', bold=True)
+    click.secho(f"$ curl {shlex.quote(url)}    # no token, no key: the URL alone", bold=True)
     if _fetch(url) != _TEXT:
         raise StepFailedError("the signed URL gave other bytes than were put")
     click.echo(_TEXT.rstrip("\n"))
