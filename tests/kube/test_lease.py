@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stow.errors import ControlPlaneError
-from stow.kube.lease import DURATION_S, RENEW_DEADLINE_S, Lease, LeaseName
+from stow.kube.lease import DURATION_S, RENEW_DEADLINE_S, RETRY_S, Lease, LeaseName
 from stow.kube.rest import Requests
 from stow.storage.clock import utc_now
 
@@ -151,3 +151,41 @@ async def test_on_the_real_api_server_a_lease_is_taken_given_back_and_taken_agai
     assert not first.is_leading
     await second.step()
     assert second.is_leading
+
+
+async def test_a_holder_with_a_slow_server_stops_before_another_may_begin(bench: Bench) -> None:
+    """The server takes the record at once and answers late; then it answers nothing, each time as late as it may."""
+    slow_s = 4.9
+
+    async def slow(method: str, path: str, *, query: Any = (), body: Any = None) -> dict[str, Any]:
+        if bench.server.away:
+            bench.now += slow_s
+        answer = await bench.server(method, path, query=query, body=body)
+        if method != "GET":
+            bench.now += slow_s
+            bench.server.away = True
+        return answer
+
+    lease = Lease(
+        slow,
+        LeaseName("stow-system", "slow"),
+        clock=lambda: START + timedelta(seconds=bench.now),
+        monotonic=lambda: bench.now,
+    )
+    await lease.step()
+    assert lease.is_leading
+    while lease.is_leading:
+        bench.now += RETRY_S
+        await lease.step()
+    assert bench.now < DURATION_S, "the record was taken at 0"
+
+
+async def test_a_holder_whose_time_is_over_stops_before_it_asks_again(bench: Bench) -> None:
+    """Such as one that was suspended: its reconciles have to go, even where it gets the Lease again."""
+    await bench.first.step()
+    lost = asyncio.create_task(bench.first.lost())
+    await asyncio.sleep(0)
+    bench.now += RENEW_DEADLINE_S
+    await bench.first.step()
+    await asyncio.wait_for(lost, 1)
+    assert bench.first.is_leading

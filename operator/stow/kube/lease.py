@@ -83,7 +83,7 @@ class Lease:
         try:
             while True:
                 await self.step()
-                await self._sleep(RETRY_S)
+                await self._sleep(min(RETRY_S, self._left_s()) if self.is_leading else RETRY_S)
         finally:
             was_leading = self.is_leading
             self._stop_leading()
@@ -91,24 +91,35 @@ class Lease:
                 await self._release()
 
     async def step(self) -> None:
-        """Ask or renew once."""
+        """Ask or renew once. A holder whose time is over stops before it asks, and one whose time ends meanwhile does not wait on."""
+        asked_at = self._monotonic()
+        if self.is_leading and not self._left_s():
+            self._give_up()
+        timeout_s = RENEW_DEADLINE_S / 2
         try:
-            async with asyncio.timeout(RENEW_DEADLINE_S / 2):
+            async with asyncio.timeout(min(timeout_s, self._left_s()) if self.is_leading else timeout_s):
                 held = await self._try()
         except (ControlPlaneError, TimeoutError) as error:
             _log.debug("The Lease could not be asked for: %s", type(error).__name__)
             held = None
         self._stands_by = held is False
-        now = self._monotonic()
         if held:
-            self._renewed_at = now
+            # Others count from when the server took the record, which may be as long ago as the request was sent.
+            self._renewed_at = asked_at
             if not self.is_leading:
                 _log.info("This operator leads")
             self._lost.clear()
             self._leading.set()
-        elif self.is_leading and (held is False or now - self._renewed_at >= RENEW_DEADLINE_S):
-            _log.warning("This operator leads no longer")
-            self._stop_leading()
+        elif self.is_leading and (held is False or not self._left_s()):
+            self._give_up()
+
+    def _left_s(self) -> float:
+        """How long the last renewal still lets this process lead."""
+        return max(0.0, self._renewed_at + RENEW_DEADLINE_S - self._monotonic())
+
+    def _give_up(self) -> None:
+        _log.warning("This operator leads no longer")
+        self._stop_leading()
 
     def _stop_leading(self) -> None:
         self._leading.clear()
