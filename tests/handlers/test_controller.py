@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from reconcileworld import TEAM, World
 from stow.errors import BackendUnreachableError, ControlPlaneError
-from stow.handlers.controller import Controller, ControllerParts
+from stow.handlers.controller import QUICK_CONFLICTS, Controller, ControllerParts
 from stow.handlers.metrics import ReconcileMetrics
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.outcome import Gone, Ready, Reconciled, Waiting
@@ -145,3 +145,12 @@ async def test_an_error_after_a_good_pass_is_logged_again(world: World, caplog: 
     broken.error = BackendUnreachableError("another kind")
     await controller.reconcile(ref)
     assert len([line for line in caplog.messages if " at " in line]) == 2
+
+
+async def test_conflicts_without_an_end_fall_back_to_the_backoff(world: World) -> None:
+    """A watch that lags would else cost two writes a second for every object."""
+    controller = _controller(world, Broken(ControlPlaneError("changed", status=409)))
+    ref = world.container()
+    outcomes = [await controller.reconcile(ref) for _ in range(8)]
+    pauses = [outcome.after for outcome in outcomes if isinstance(outcome, Waiting)]
+    assert [pause is None for pause in pauses] == [False] * QUICK_CONFLICTS + [True] * (8 - QUICK_CONFLICTS)

@@ -260,3 +260,44 @@ async def test_the_loop_runs_what_is_due_and_ends_with_its_passes() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert bench.running == []
     assert bench.scheduler.busy == 0
+
+
+async def test_wakes_of_what_is_due_much_later_do_not_pile_up() -> None:
+    bench = Bench()
+    bench.outcomes[ref("x")] = Ready(Reason.SUCCEEDED, "m", timedelta(hours=24))
+    for second in range(2000):
+        bench.scheduler.wake(ref("x"))
+        await bench.advance_to(float(second))
+    assert len(bench.times(ref("x"))) == 2000
+    assert bench.scheduler.times < 100
+    await bench.advance_to(2000 + 24 * 3600)
+    assert len(bench.times(ref("x"))) == 2001
+
+
+async def test_a_tenant_with_many_stuck_locations_leaves_room_for_the_others() -> None:
+    """Each location is a group of its own, so only a bound for all of a namespace's together keeps passes free."""
+    bench = TenantBench(limits=Limits(workers=2, per_group=1, patience_s=1.0, most=5, per_tenant=3))
+    stuck = [ref(f"stuck-{n}", "evil") for n in range(20)]
+    for each in stuck:
+        bench.gate(each)
+        bench.scheduler.wake(each)
+    for _ in range(20):
+        bench.scheduler.pump()
+        await _turns()
+        bench.now += 1.5
+    assert len(bench.running) == 3
+    bench.scheduler.wake(ref("good", "honest"))
+    bench.scheduler.pump()
+    await _turns()
+    assert len(bench.times(ref("good", "honest"))) == 1
+    for each in stuck:
+        bench.gate(each).set()
+    await bench.scheduler.settle()
+    assert {of for _, of in bench.runs} == {*stuck, ref("good", "honest")}
+
+
+class TenantBench(Bench):
+    """Each object is at a namespaced location of its own."""
+
+    def _group(self, ref: ObjectRef) -> Hashable:
+        return ObjectRef("StowLocation", ref.namespace, f"of-{ref.name}")

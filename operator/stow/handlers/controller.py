@@ -25,6 +25,8 @@ from stow.reconcile.ports import Objects, Publisher, Reader
 
 CONFLICT_AFTER: Final = timedelta(milliseconds=500)
 """Until the watch brings what changed meanwhile."""
+QUICK_CONFLICTS: Final = 4
+"""In a row; beyond it the watch is late, and the backoff spares the API server."""
 _INTERNAL: Final = "The operator met an error of its own; its log says more. It tries again."
 
 _log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Controller:
     def __init__(self, parts: ControllerParts) -> None:
         self._parts = parts
         self._logged: dict[ObjectRef, str] = {}
+        self._conflicts: dict[ObjectRef, int] = {}
 
     async def reconcile(self, ref: ObjectRef) -> Outcome:
         """One pass. Raises nothing but CancelledError."""
@@ -70,6 +73,7 @@ class Controller:
             timer.outcome = type(outcome).__name__
         if isinstance(outcome, Gone):
             self._logged.pop(ref, None)
+            self._conflicts.pop(ref, None)
         return outcome
 
     async def _survive(self, ref: ObjectRef) -> Outcome:
@@ -85,6 +89,7 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other objects
             return await self._broken(ref, error, _INTERNAL)
         self._logged.pop(ref, None)
+        self._conflicts.pop(ref, None)
         return outcome
 
     async def _pass(self, ref: ObjectRef) -> Outcome:
@@ -103,7 +108,9 @@ class Controller:
         if error.status == NOT_FOUND:
             await self._check_gone(ref)
         if error.status == CONFLICT:
-            return Waiting(Reason.PROGRESSING, error.message, CONFLICT_AFTER)
+            self._conflicts[ref] = self._conflicts.get(ref, 0) + 1
+            quick = self._conflicts[ref] <= QUICK_CONFLICTS
+            return Waiting(Reason.PROGRESSING, error.message, CONFLICT_AFTER if quick else None)
         self._log_once(ref, error, logging.WARNING)
         return Waiting(Reason.PROGRESSING, error.message)
 

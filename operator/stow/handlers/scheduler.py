@@ -1,7 +1,8 @@
 """When is each object looked at next, and by whom? In memory, one entry an object, rebuilt from the watches at start.
 
 Bounded workers, a bound for each group (a location and its containers), and a patience after which a pass that waits for a backend gives
-its worker back: so neither one bad location nor many of them starve the others. Never two reconciles of one object at once; a wake during a
+its worker back: so neither one bad location nor many of them starve the others. All that a namespace's own locations lead to has a bound
+together, so that a tenant with many hanging backends leaves room for the rest. Never two reconciles of one object at once; a wake during a
 run makes exactly one more run after it. What waits without a time of its own is tried again after a growing, jittered backoff. Belongs to
 one event loop; what decides is the injected clock.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +25,9 @@ LONGEST_BACKOFF_S: Final = 300.0
 """Five minutes: what a person who has just repaired something is ready to wait at most."""
 JITTER: Final = 0.1
 """Each pause is up to so much longer, so that what failed together does not come back together."""
+
+HEAP_SLACK: Final = 64
+"""Superseded times that are kept beside twice those that count: less often than this it is not worth to sort them out."""
 
 Reconcile = Callable[[ObjectRef], Awaitable[Outcome]]
 """One pass over an object; handles every failure itself."""
@@ -40,6 +44,8 @@ class Limits:
     """A pass that has run so long waits for somebody else, and is no longer counted among the workers: it costs a task and a socket."""
     most: int = 128
     """Passes at a time, those that wait included."""
+    per_tenant: int = 32
+    """Of these, those that belong to the locations of one namespace: a quarter."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,8 @@ class Scheduler:
         self._order = count()
         self._groups: dict[Hashable, _Group] = {}
         self._turn: deque[Hashable] = deque()
+        self._by_tenant: Counter[str] = Counter()
+        """Passes that run now, by the namespace of the location that they belong to."""
         self._tasks: dict[asyncio.Task[None], float] = {}
         """What runs, and until when it holds a worker."""
         self._changed = asyncio.Event()
@@ -92,6 +100,11 @@ class Scheduler:
     @property
     def known(self) -> int:
         return len(self._entries)
+
+    @property
+    def times(self) -> int:
+        """Due times in memory, superseded ones included."""
+        return len(self._heap)
 
     @property
     def busy(self) -> int:
@@ -153,6 +166,16 @@ class Scheduler:
         if entry.due is None or due < entry.due:
             entry.due = due
             heapq.heappush(self._heap, (due, next(self._order), ref))
+            self._sort_out()
+
+    def _sort_out(self) -> None:
+        """A superseded time stays until it comes, which may be a day: objects that change often must not pile them up."""
+        if len(self._heap) <= 2 * len(self._entries) + HEAP_SLACK:
+            return
+        self._heap = [
+            (entry.due, next(self._order), ref) for ref, entry in self._entries.items() if entry.due is not None
+        ]
+        heapq.heapify(self._heap)
 
     def _enqueue(self, ref: ObjectRef) -> None:
         key = self._group_of(ref)
@@ -170,7 +193,7 @@ class Scheduler:
             key = self._turn[0]
             self._turn.rotate(-1)
             group = self._groups[key]
-            if not group.queue or group.running >= limits.per_group:
+            if not group.queue or group.running >= limits.per_group or self._has_its_share(key):
                 idle += 1
                 if not group.queue and not group.running:
                     self._turn.remove(key)
@@ -182,22 +205,33 @@ class Scheduler:
             entry = self._entries[ref]
             entry.queued, entry.running = False, True
             group.running += 1
-            task = asyncio.create_task(self._run(ref, entry, group), name=f"reconcile {ref}")
+            tenant = _tenant_of(key)
+            if tenant is not None:
+                self._by_tenant[tenant] += 1
+            task = asyncio.create_task(self._run(ref, entry, group, tenant), name=f"reconcile {ref}")
             self._tasks[task] = now + limits.patience_s
             working += 1
             task.add_done_callback(self._ended)
+
+    def _has_its_share(self, key: Hashable) -> bool:
+        tenant = _tenant_of(key)
+        return tenant is not None and self._by_tenant[tenant] >= self._limits.per_tenant
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         self._changed.set()
 
-    async def _run(self, ref: ObjectRef, entry: _Entry, group: _Group) -> None:
+    async def _run(self, ref: ObjectRef, entry: _Entry, group: _Group, tenant: str | None) -> None:
         outcome: Outcome | None = None
         try:
             outcome = await self._reconcile(ref)
         finally:
             entry.running = False
             group.running -= 1
+            if tenant is not None:
+                self._by_tenant[tenant] -= 1
+                if not self._by_tenant[tenant]:
+                    del self._by_tenant[tenant]
             self._plan(ref, entry, outcome)
 
     def _plan(self, ref: ObjectRef, entry: _Entry, outcome: Outcome | None) -> None:
@@ -221,3 +255,8 @@ class Scheduler:
             exponent = min(entry.attempt - 1, 16)  # 2 ** 16 s is far above the longest
             return float(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**exponent))
         return None
+
+
+def _tenant_of(group: Hashable) -> str | None:
+    """The namespace of a group that is a namespaced location; cluster locations are the platform's."""
+    return group.namespace if isinstance(group, ObjectRef) else None
