@@ -7,6 +7,7 @@ import pytest
 from reconcileworld import World
 from stow.errors import BackendUnreachableError
 from stow.reconcile.sweeping import INTERVAL_S, Sweeper
+from stow.storage.model import Marker
 
 BASE = {"name": "base", "createIfNotFound": True}
 
@@ -104,3 +105,35 @@ async def test_rounds_come_after_an_interval_each(world: World) -> None:
         await Sweeper(world.cache, world.stores, sleep=sleep, uniform=lambda _low, high: high).run()
     assert pauses == [INTERVAL_S * 1.1] * 3
     assert world.driver.swept == ["mine", "mine"]
+
+
+async def test_a_base_container_that_was_there_before_is_left_to_its_owners(world: World) -> None:
+    """`createIfNotFound` found it: old uploads in it may be somebody's who needs them."""
+    await world.make("base")
+    await world.location(baseContainer=BASE)
+
+    await sweeper(world).sweep()
+
+    assert world.driver.swept == []
+
+
+@pytest.mark.parametrize("marker", [None, Marker("elsewhere", "x", "y", "their-uid")])
+async def test_a_container_that_somebody_made_anew_is_left_alone(world: World, marker: Marker | None) -> None:
+    await world.location()
+    await world.reconcile(world.container("mine"))
+    await world.driver.delete_container("mine")
+    await world.make("mine", marker)
+
+    await sweeper(world).sweep()
+
+    assert world.driver.swept == []
+
+
+async def test_without_marks_what_status_says_was_created_is_swept_and_a_base_is_not(world: World) -> None:
+    world.driver.without_markers = True
+    await world.location(baseContainer=BASE)
+    await world.reconcile(world.container("mine"))
+
+    await sweeper(world).sweep()
+
+    assert world.driver.swept == ["mine"]

@@ -1,7 +1,8 @@
 """Now and then, removes what dead writers have left in containers: parts of uploads, files that nothing refers to.
 
-Only in containers that this operator has created, and in a location's base container where the operator makes it: a loaded one has other
-owners, who may know better what an old upload is. Nothing hangs on it: what fails is tried again at the next round.
+Only in containers that this operator has created, and in a location's base container where the operator made it: a loaded one has other
+owners, who may know better what an old upload is. The mark on the container decides, read just before; where the backend has none, what
+status says of a StowContainer. Nothing hangs on it: what fails is tried again at the next round.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from stow.api.location import location_spec
@@ -25,6 +27,15 @@ INTERVAL_S: Final = 3600.0
 """What is swept costs space, nothing else; a round lists the uploads of every container."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A container that the operator made. ``is_recorded``: status says so; of a base container only its mark does."""
+
+    name: str
+    owner_uid: str
+    is_recorded: bool
 
 
 class Sweeper:
@@ -56,12 +67,14 @@ class Sweeper:
                 store = self._stores.last_good(location.ref)
                 if store is None or location.deleting_since is not None:
                     continue
-                for name in _ours(location, self._objects.containers_of(location.ref), store.identity):
-                    await self._sweep_one(store, location.ref, name)
+                for made in _ours(location, self._objects.containers_of(location.ref), store.identity):
+                    await self._sweep_one(store, location.ref, made)
 
-    async def _sweep_one(self, store: StowStore, location: ObjectRef, name: str) -> None:
+    async def _sweep_one(self, store: StowStore, location: ObjectRef, made: _Made) -> None:
         try:
-            swept = await store.sweep_container(name)
+            if not await _is_still(store, made):
+                return
+            swept = await store.sweep_container(made.name)
         except StowError as error:
             _log.info("A container of the %s could not be swept: %s", location, error.code)
             return
@@ -69,8 +82,16 @@ class Sweeper:
             _log.info("Swept %d leftovers of dead writers from a container of the %s", swept, location)
 
 
-def _ours(location: Snapshot, containers: Collection[Snapshot], identity: str) -> Iterator[str]:
-    """Names of the containers at this very backend that the operator made and that are to stay."""
+async def _is_still(store: StowStore, made: _Made) -> bool:
+    """Whether the container of that name is the one that was made: it may have gone, and somebody made another one."""
+    state = await store.container_state(made.name)
+    if not store.capabilities.markers:
+        return state.exists and made.is_recorded
+    return state.marker is not None and state.marker.uid == made.owner_uid
+
+
+def _ours(location: Snapshot, containers: Collection[Snapshot], identity: str) -> Iterator[_Made]:
+    """The containers at this very backend that the operator made, as far as is known here, and that are to stay."""
     try:
         spec = location_spec(location.ref.kind, location.spec)
     except InvalidSpecError:
@@ -78,7 +99,7 @@ def _ours(location: Snapshot, containers: Collection[Snapshot], identity: str) -
     if spec.suspend:
         return
     if spec.base_container is not None and spec.base_container.create_if_not_found:
-        yield spec.base_container.name
+        yield _Made(spec.base_container.name, location.uid, is_recorded=False)
     for container in containers:
         status = container_status(container.status)
         made = status.provisioned is Provisioned.CREATED and container.deleting_since is None
@@ -87,4 +108,4 @@ def _ours(location: Snapshot, containers: Collection[Snapshot], identity: str) -
             and status.container_name is not None
             and status.backend_identity == identity_of(identity, status.container_name)
         ):
-            yield status.container_name
+            yield _Made(status.container_name, container.uid, is_recorded=True)
