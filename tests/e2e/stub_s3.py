@@ -37,6 +37,10 @@ class StubS3:
         self.tags: dict[str, bytes] = {}
         self.stall: Stall | None = None
         self.seen: list[str] = []
+        self.signed_by: list[tuple[str, str]] = []
+        """Request line and access key of what was answered."""
+        self.refused: set[str] = set()
+        """Access keys that are not known any more."""
         self._arrived = asyncio.Event()
         self.port = 0
 
@@ -49,6 +53,18 @@ class StubS3:
         while not any(line.startswith(f"{method} ") and contains in line for line in self.seen[since:]):
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def answered(self, method: str, contains: str, *, access_key: str) -> None:
+        """Wait until a request that was signed with this key has its answer."""
+        while not any(
+            line.startswith(f"{method} ") and contains in line and key == access_key for line, key in self.signed_by
+        ):
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def key_of_last(self, method: str, contains: str) -> str:
+        """The access key of the latest such request."""
+        return next(key for line, key in reversed(self.signed_by) if line.startswith(f"{method} ") and contains in line)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -73,14 +89,19 @@ class StubS3:
         if headers.get("expect", "").lower() == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await _body(reader, headers)
+        access_key = headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
         if self.region is not None and f"/{self.region}/s3/" not in headers.get("authorization", ""):
             status, answer = 400, _error("AuthorizationHeaderMalformed", f"<Region>{self.region}</Region>")
             more = [f"x-amz-bucket-region: {self.region}"]
+        elif access_key in self.refused:
+            status, answer, more = 403, b"" if method == "HEAD" else _error("InvalidAccessKeyId"), []
         else:
             status, answer, more = self._answer(method, target, body)
         lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(answer)}", "x-amz-request-id: 1", *more]
         writer.write("\r\n".join([*lines, "", ""]).encode() + (b"" if method == "HEAD" else answer))
         await writer.drain()
+        self.signed_by.append((f"{method} {target}", access_key))
+        self._arrived.set()
         return True
 
     async def _stall(
