@@ -178,3 +178,20 @@ async def test_what_our_writes_gave_back_is_in_memory_at_once(world: World, woke
     await writer.add_finalizer(world.get(box))
     assert world.get(box).finalizers == ("f",)
     assert await writer.remove_finalizer(world.get(box)) is None
+
+
+@pytest.mark.parametrize("successor", [False, True])
+async def test_the_answer_to_a_write_brings_nothing_back_that_went_meanwhile(
+    world: World, woken: Woken, feed: Feed, successor: bool
+) -> None:
+    """The watch may tell of the end before the answer is here; a ghost would hold its location and its name."""
+    _, box = await _both(world)
+    feed.complete()
+    written = replace(world.get(box), resource_version="999999")
+    feed.remove(box, written.uid)
+    if successor:
+        world.container()
+    feed.absorb(written)
+    known = world.cache.get(box)
+    assert (known is not None) is successor
+    assert known is None or known.uid != written.uid

@@ -53,7 +53,13 @@ class Feed:
         self._cache.remove(ref, uid=uid)
 
     def absorb(self, snapshot: Snapshot) -> None:
-        """Take in what a write of our own gave back: it is no news for the object itself."""
+        """Take in what a write of our own gave back: it is no news for the object itself.
+
+        What the watch has told the end of meanwhile stays gone: nobody would ever take it out again but the resync.
+        """
+        known = self._cache.get(snapshot.ref)
+        if known is None or known.uid != snapshot.uid:
+            return
         self._own = snapshot.ref
         try:
             self._cache.apply(snapshot)
