@@ -67,6 +67,18 @@ async def test_head_has_no_body_and_still_says_what_is_missing(cli: Stow) -> Non
     assert (done.code, done.error) == (3, "stow: object not found (HTTP 404)\n")
 
 
+async def test_a_refused_head_says_what_to_do(world: World, cli: Stow, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("canary-wrong-token")
+    world.access.granted.clear()
+
+    forbidden = await cli.run("stat", "reports/k")
+    unknown = await cli.run("stat", "reports/k", "--token-file", str(tmp_path / "wrong"))
+
+    assert (forbidden.code, unknown.code) == (4, 4)
+    assert "ask for that verb in a Role" in forbidden.error
+    assert "check its audience" in unknown.error
+
+
 @pytest.mark.parametrize("size_bytes", [10, 3_000_000, 100_000_000])
 async def test_no_right_is_4_and_sends_no_upload_to_the_backend(
     world: World, cli: Stow, tmp_path: Path, size_bytes: int

@@ -299,5 +299,19 @@ async def _problem(answer: aiohttp.ClientResponse) -> CommandError:
             code, detail = str(document.get("code", code)), str(document.get("detail", ""))
         except (ValueError, AttributeError):
             pass  # the status still says something
-    detail = detail or (f"{code.replace('_', ' ')} (HTTP {answer.status})" if code else f"HTTP {answer.status}")
+    detail = detail or _without_document(code, answer.status)
     return CommandError(detail, exit_code=exit_of_answer(answer.status, code), code=code or f"http_{answer.status}")
+
+
+_WAYS_OUT: Final = {
+    "forbidden": "you may not get objects here; ask for that verb in a Role",
+    "unauthenticated": "the token is expired, unknown or made for another audience; get a new one, or check its audience",
+}
+
+
+def _without_document(code: str, status: int) -> str:
+    """An answer to HEAD has no body: what its code says, and what to do where that is not plain."""
+    if not code:
+        return f"HTTP {status}"
+    said = f"{code.replace('_', ' ')} (HTTP {status})"
+    return f"{said}: {_WAYS_OUT[code]}" if code in _WAYS_OUT else said
