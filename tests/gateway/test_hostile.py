@@ -80,6 +80,33 @@ async def test_gzip_chunked_is_501(served: World) -> None:
     assert (got.status, got.code) == (501, "unsupported_transfer_coding")
 
 
+FRAMINGS = [
+    ("HTTP/1.1", ["Transfer-Encoding: gzip, chunked"], 501),
+    ("HTTP/1.1", ["Transfer-Encoding: gzip"], 400),
+    ("HTTP/1.1", ["Transfer-Encoding: identity"], 400),
+    ("HTTP/1.1", ["Transfer-Encoding: "], 501),
+    ("HTTP/1.1", ["Transfer-Encoding: ", "Content-Length: 5"], 400),
+    ("HTTP/1.1", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], 400),
+    ("HTTP/1.0", ["Connection: keep-alive", "Transfer-Encoding: chunked"], 400),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT"])
+@pytest.mark.parametrize(("version", "headers", "status"), FRAMINGS)
+async def test_a_body_that_somebody_else_may_end_elsewhere_ends_the_connection(
+    served: World, method: str, version: str, headers: list[str], status: int
+) -> None:
+    """Also where the method takes no body: what follows must not be taken for a request."""
+    lines = [f"{method} {BASE}/objects/k {version}", "Host: g", f"Authorization: Bearer {TOKEN}", *headers, "", ""]
+    async with served.wire() as wire:
+        wire.send("\r\n".join(lines).encode() + b"0\r\n\r\n" + request("GET", "/healthz"))
+        said = await wire.closed()
+    assert int(said.split(b" ")[1]) in {status, 400}
+    assert b"200 OK" not in said
+    assert served.tokens.asked == []
+    assert served.bytes_of("k") is None
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 async def test_a_compressed_body_is_stored_as_it_came(served: World, encoding: str) -> None:
     got = await served.ask("PUT", f"{BASE}/objects/k", f"Content-Encoding: {encoding}", body=b"\x1f\x8b not compressed")

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.world import BASE, World, request, until
 from stow.gateway.audit import log_line
-from stow.gateway.settings import GatewaySettings
+from stow.gateway.settings import GatewaySettings, Limits
 from stow.storage.config import StoreConfig
 from stow.storage.model import Method
 
@@ -95,6 +95,41 @@ async def test_one_audit_line_for_each_operation_says_who_what_and_how_much(serv
     assert "user" not in served.audit[2]
     assert (served.audit[3]["verb"], served.audit[3]["key"]) == ("sign", "k")
     assert (served.audit[4]["verb"], served.audit[4]["source"]) == ("copy", "team/reports")
+
+
+REFUSED_EARLY = [
+    ("GET", f"{BASE}/objects/%zz", "invalid_key", "get"),
+    ("POST", f"{BASE}/objects/k", "method_not_allowed", "post"),
+    ("MKCOL", f"{BASE}/objects/k", "method_not_allowed", "other"),
+    ("GET", f"{BASE}/objects?limit", "invalid_argument", "get"),
+    ("GET", "/v1/signed/x", "signature_refused", "get"),
+    ("GET", "/v1/nothing", "route_not_found", "get"),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "code", "verb"), REFUSED_EARLY)
+async def test_what_is_refused_before_it_is_understood_has_its_audit_line(
+    served: World, method: str, target: str, code: str, verb: str
+) -> None:
+    await served.ask(method, target)
+    assert [(line["code"], line["verb"]) for line in served.audit] == [(code, verb)]
+
+
+async def test_what_is_refused_for_want_of_room_has_its_audit_line_and_says_what_it_was(world: World) -> None:
+    async with world.serving(GatewaySettings(limits=Limits(max_requests=0), drain_grace_s=0.2)):
+        assert (await world.ask("GET", f"{BASE}/objects/k")).code == "overloaded"
+        assert (await world.ask("GET", "/v1/signed/x")).code == "overloaded"
+    assert [(line["code"], line.get("container"), line.get("key")) for line in world.audit] == [
+        ("overloaded", "reports", "k"),
+        ("overloaded", None, None),
+    ]
+    assert world.audit[1]["signedURL"] is True
+
+
+async def test_what_is_no_operation_on_data_has_no_audit_line(served: World) -> None:
+    for target in ("/healthz", "/metrics", "/readyz", "/openapi.json", "/nothing"):
+        await served.ask("GET", target, token=None)
+    assert served.audit == []
 
 
 def test_an_audit_line_is_one_line_of_json(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPMethod
 
 from stow.gateway.access import Verb
 from stow.gateway.ports import Identity
@@ -46,9 +47,8 @@ class Call:
     started: bool = False
     """The head of a success went out: from now on a failure can only reset the connection."""
 
-    @property
-    def audited(self) -> bool:
-        return self.verb is not None or self.family is not None or self.signed
+    audited: bool = False
+    """It is about data or signing."""
 
     def line(self, *, at: datetime, duration_s: float) -> dict[str, object]:
         who = self.identity
@@ -59,7 +59,7 @@ class Call:
             "uid": (who.uid or None) if who else None,
             "signedURL": self.signed or None,
             "kid": self.signed_by,
-            "verb": str(self.verb) if self.verb else self.method.lower(),
+            "verb": str(self.verb) if self.verb else _verb(self.method),
             "route": str(self.family) if self.family else None,
             "namespace": self.namespace,
             "location": self.location,
@@ -73,6 +73,11 @@ class Call:
             "durationMs": round(duration_s * 1000, 1),
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+
+def _verb(method: str) -> str:
+    """Of a request that was refused before its operation was known. Its method may be any word that a client made up."""
+    return method.lower() if method in set(HTTPMethod) else "other"
 
 
 def log_line(line: Mapping[str, object]) -> None:

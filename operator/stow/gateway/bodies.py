@@ -90,7 +90,7 @@ class RequestBody:
     def __init__(self, request: web.BaseRequest, *, idle_s: float) -> None:
         self._request = request
         self._idle_s = idle_s
-        self.size_bytes = body_size(request.headers)
+        self.size_bytes = body_size(request.headers, request.version)
         self.expects_continue = expects_continue(request)
         self._continued = False
         self.received_bytes = 0

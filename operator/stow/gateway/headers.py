@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from aiohttp.http import HttpVersion, HttpVersion11
 from multidict import CIMultiDictProxy
 
 from stow.errors import InvalidArgumentError, InvalidMetadataError, PreconditionFailedError
@@ -194,22 +195,36 @@ def parse_md5(text: str | None) -> bytes | None:
     return digest
 
 
-def body_size(headers: Headers) -> int | None:
+def check_framing(headers: Headers, version: HttpVersion) -> bool:
+    """Whether the body is chunked. For every request, whatever it is for: where this and a proxy before it end a body at different
+    bytes, the rest is somebody else's request (RFC 9112 6.1 and 11.2).
+
+    Raises:
+        Refusal: both framings, a transfer coding other than exactly ``chunked``, or one in HTTP/1.0. The connection ends.
+    """
+    coding = headers.getall("Transfer-Encoding", [])
+    if not coding:
+        return False
+    if "Content-Length" in headers or len(coding) > 1 or version < HttpVersion11:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "Send Content-Length, or Transfer-Encoding once and in HTTP/1.1; never both.",
+            close=True,
+        )
+    if coding[0].strip().lower() != "chunked":
+        raise Refusal(Code.UNSUPPORTED_TRANSFER_CODING, "The only transfer coding is chunked, by itself.", close=True)
+    return True
+
+
+def body_size(headers: Headers, version: HttpVersion) -> int | None:
     """The announced size of a body, None for a chunked one.
 
     Raises:
-        Refusal: a transfer coding other than exactly ``chunked``, a length that is none, or neither of the two.
+        Refusal: as :func:`check_framing`; a length that is none, or no framing at all.
     """
-    coding = single(headers, "Transfer-Encoding")
-    length = single(headers, "Content-Length")
-    if coding is not None:
-        if length is not None:
-            raise Refusal(Code.MALFORMED_REQUEST, "Send either Content-Length or Transfer-Encoding.", close=True)
-        if coding.strip().lower() != "chunked":
-            raise Refusal(
-                Code.UNSUPPORTED_TRANSFER_CODING, "The only transfer coding is chunked, by itself.", close=True
-            )
+    if check_framing(headers, version):
         return None
+    length = single(headers, "Content-Length")
     if length is None:
         raise Refusal(
             Code.LENGTH_REQUIRED,

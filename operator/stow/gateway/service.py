@@ -20,6 +20,7 @@ from stow.gateway.audit import Call
 from stow.gateway.auth import Authenticator
 from stow.gateway.connection import Connection
 from stow.gateway.gate import Gate
+from stow.gateway.headers import check_framing
 from stow.gateway.metrics import GatewayMetrics
 from stow.gateway.objects import Exchange
 from stow.gateway.ports import AuditSink, Identity, LoadReports
@@ -33,6 +34,8 @@ from stow.storage.clock import Clock
 from stow.storage.local_signing import Grant
 from stow.storage.model import Method, Origin
 
+DATA_PREFIX = "/v1/"
+"""What lies below is about data or signing: each request has its audit line, also one that is refused before it is understood."""
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away; never sent."""
 _log = logging.getLogger(__name__)
@@ -127,10 +130,12 @@ class ObjectService:
         return answers.problem(found, head=request.method == "HEAD")
 
     async def _serve(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        call.audited = request.raw_path.startswith(DATA_PREFIX)
         _check_headers(request, self._settings)
         route = parse_route(request.method, request.raw_path)
         if route.action is Action.SYSTEM:
             return self._system.answer(route.raw_path)
+        _describe(call, route)
         self._check_warm()
         with self._admission.request():
             if route.target is None:
@@ -150,17 +155,15 @@ class ObjectService:
     async def _serve_container(
         self, request: web.BaseRequest, route: Route, target: Target, call: Call
     ) -> web.StreamResponse:
-        call.family, call.verb = target.family, verb_of(request.method, route.action)
-        call.namespace, call.location, call.container = target.namespace, target.location, target.container
-        call.key = route.key
+        verb = verb_of(request.method, route.action)
         identity = call.identity = await self._authenticator.identify(request.headers)
         with self._admission.identity(identity.user):
             call.namespace = self._gate.namespace(identity, target)
-            if call.verb is Verb.SIGN:
+            if verb is Verb.SIGN:
                 return await self._sign(request, target, call, identity)
-            if call.verb is Verb.COPY:
+            if verb is Verb.COPY:
                 return await self._copy(request, target, call, identity)
-            at, rights = await self._gate.enter(identity, target, call.verb)
+            at, rights = await self._gate.enter(identity, target, verb)
             exchange = Exchange(request, call, at, self._settings)
             answer = await self._operate(exchange, route, target, identity, rights)
             self._report(at, target)
@@ -207,7 +210,6 @@ class ObjectService:
                 return await objects.listing(exchange, route.query)
 
     async def _serve_signed(self, request: web.BaseRequest, route: Route, call: Call) -> web.StreamResponse:
-        call.signed = True
         at, grant = await self._signed.open(request, route, call)
         with self._admission.identity(f"signed URLs of {at.uid}"):  # one leaked URL must not fill the gateway
             return await self._operate_signed(Exchange(request, call, at, self._settings), grant)
@@ -231,6 +233,17 @@ class ObjectService:
             self._loads.loaded(at.location, entry)
 
 
+def _describe(call: Call, route: Route) -> None:
+    """What the target says of itself: known before anybody is asked, so that refusals name it, too."""
+    target = route.target
+    if target is None:
+        call.signed = True
+        return
+    call.family, call.verb = target.family, verb_of(call.method, route.action)
+    call.namespace, call.location, call.container = target.namespace, target.location, target.container
+    call.key = route.key
+
+
 def _is_open(request: web.BaseRequest) -> bool:
     return request.transport is not None and not request.transport.is_closing()
 
@@ -243,6 +256,10 @@ def abort(request: web.BaseRequest) -> None:
 
 
 def _check_headers(request: web.BaseRequest, settings: GatewaySettings) -> None:
+    """Raises:
+    Refusal: what no request may have, whatever it is for.
+    """
+    check_framing(request.headers, request.version)
     size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
     if size > settings.limits.max_header_bytes:
         raise Refusal(Code.HEADERS_TOO_LARGE, "The request's headers are too large.", close=True)
