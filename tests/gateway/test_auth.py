@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.world import BASE, FAST, TOKEN, World, until
+from gateway.world import BASE, FAST, TOKEN, World, request, until
+from stow.gateway.ports import Identity
 from stow.gateway.settings import Caching, GatewaySettings, Limits
 
 LIST = f"{BASE}/objects"
@@ -139,6 +140,28 @@ async def test_invented_tokens_cannot_flood_the_api_server(world: World) -> None
         statuses = sorted([(await each).status for each in asks])
     assert statuses == [401] * 3 + [503] * 5
     assert len(world.tokens.asked) == 3
+
+
+def made_up(number: int) -> str:
+    return f"/v1/namespaces/team/containers/made-up-{number}/objects"
+
+
+async def test_one_identity_with_many_questions_shuts_out_nobody(world: World) -> None:
+    mallory = Identity("system:serviceaccount:other:mallory", "uid-mallory")
+    world.tokens.known["mallory"] = mallory
+    world.access.gate, world.access.held = asyncio.Event(), frozenset({mallory.user})
+    settings = GatewaySettings(limits=Limits(max_reviews=4, max_reviews_per_identity=2), drain_grace_s=0.2)
+    async with world.serving(settings):
+        async with world.wire() as gone:  # going away makes no room for more
+            gone.send(request("GET", made_up(99), token="mallory"))
+            await until(lambda: len(world.access.asked) == 1)
+        asks = [asyncio.create_task(world.ask("GET", made_up(n), token="mallory")) for n in range(8)]
+        await until(lambda: len(world.access.asked) == 2)
+        assert (await world.ask("GET", LIST)).status == 200
+        assert sum(user == mallory.user for user, *_ in world.access.asked) == 2
+        world.access.gate.set()
+        assert {(await each).status for each in asks} == {404}
+    assert sum(user == mallory.user for user, *_ in world.access.asked) == 9
 
 
 async def test_the_cache_is_bounded(world: World) -> None:

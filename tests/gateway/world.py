@@ -105,11 +105,16 @@ class Access:
         self.refused_at: set[tuple[str, str, str]] = set()
         self.asked: list[tuple[str, str, str, str, str, str]] = []
         self.error: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.held: frozenset[str] = frozenset()
+        """Users whose reviews wait for the gate."""
 
     async def allowed(
         self, identity: Identity, *, verb: str, resource: str, subresource: str, namespace: str, name: str
     ) -> bool:
         self.asked.append((identity.user, verb, resource, subresource, namespace, name))
+        if self.gate is not None and identity.user in self.held:
+            await self.gate.wait()
         if self.error is not None:
             raise self.error
         return (verb, subresource) in self.granted and (resource, namespace, name) not in self.refused_at

@@ -136,6 +136,7 @@ class Authorizer:
             now=now,
             max_entries=caching.max_entries,
             max_loads=settings.limits.max_reviews,
+            max_loads_each=settings.limits.max_reviews_per_identity,
             observe=observe,
         )
 
@@ -155,21 +156,26 @@ class Authorizer:
             namespace,
             name,
         )
-        return await self._cache.get(
-            question,
-            lambda: asked(
-                self._reviewer.allowed(
-                    identity,
-                    verb=right.verb,
-                    resource=resource,
-                    subresource=right.subresource,
-                    namespace=namespace,
-                    name=name,
-                ),
-                self._deadline_s,
-                "SubjectAccessReview",
-            ),
-        )
+        try:
+            async with asyncio.timeout(self._deadline_s):  # the wait for one's own other questions included
+                return await self._cache.get(
+                    question,
+                    lambda: asked(
+                        self._reviewer.allowed(
+                            identity,
+                            verb=right.verb,
+                            resource=resource,
+                            subresource=right.subresource,
+                            namespace=namespace,
+                            name=name,
+                        ),
+                        self._deadline_s,
+                        "SubjectAccessReview",
+                    ),
+                    owner=identity.user,
+                )
+        except TimeoutError as late:
+            raise _unknown() from late
 
     async def aclose(self) -> None:
         await self._cache.aclose()
@@ -186,6 +192,8 @@ async def asked(question: Awaitable[T], deadline_s: float, what: str) -> T:
             return await question
     except Exception as error:  # fails closed, whatever the adapter raises; its text stays out of log and answer
         _log.warning("%s failed: %s", what, type(error).__name__)
-        raise ReviewUnavailableError(
-            "The API server cannot be asked about this caller at the moment; try again."
-        ) from error
+        raise _unknown() from error
+
+
+def _unknown() -> ReviewUnavailableError:
+    return ReviewUnavailableError("The API server cannot be asked about this caller at the moment; try again.")

@@ -1,7 +1,8 @@
 """A bounded cache of answers with a lifetime each, one load for concurrent askers. Knows nothing of what it holds.
 
 Failures are never kept: every asker of a failed load gets its error, the next one asks again. An asker that goes away does not end the
-load for the others. Invariant: at most ``max_entries`` answers and ``max_loads`` loads at a time.
+load for the others. Invariant: at most ``max_entries`` answers and ``max_loads`` loads at a time, of these ``max_loads_each`` for one
+owner: whoever asks for much waits behind himself, not the others behind him.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from stow.gateway.problems import Code, Refusal
 
@@ -27,37 +29,60 @@ class FlightCache(Generic[K, V]):
         now: Callable[[], float],
         max_entries: int,
         max_loads: int,
+        max_loads_each: int | None = None,
         observe: Callable[[bool], None] = lambda _hit: None,
     ) -> None:
         self._lifetime_s = lifetime_s
         self._now = now
         self._max_entries = max_entries
         self._max_loads = max_loads
+        self._max_loads_each = max_loads if max_loads_each is None else max_loads_each
         self._observe = observe
+        self._lanes: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._loads: dict[K, asyncio.Task[V]] = {}
 
-    async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
-        """The kept answer, or a new one.
+    async def get(self, key: K, load: Callable[[], Awaitable[V]], *, owner: Hashable = None) -> V:
+        """The kept answer, or a new one. Waits while ``owner`` has as many loads under way as it may.
 
         Raises:
             Refusal: too many loads are under way (503).
             Whatever ``load`` raises.
         """
-        entry = self._entries.get(key)
-        if entry is not None and self._now() < entry[0]:
-            self._entries.move_to_end(key)
-            self._observe(True)
+        entry = self._kept(key)
+        self._observe(entry is not None)
+        if entry is not None:
             return entry[1]
-        self._observe(False)
-        task = self._loads.get(key)
-        if task is None:
-            if len(self._loads) >= self._max_loads:
-                raise Refusal(Code.OVERLOADED, "Too many callers are being checked at once; try again.")
-            task = asyncio.create_task(self._load(key, load))
-            self._loads[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(task)
+        if owner is None or key in self._loads:
+            return await asyncio.shield(self._loads.get(key) or self._begun(key, load))
+        lane = self._lanes.setdefault(owner, asyncio.Semaphore(self._max_loads_each))
+        await lane.acquire()
+        try:  # somebody may have got the answer, or begun to get it, in the meantime
+            entry, task = self._kept(key), self._loads.get(key)
+            fresh = self._begun(key, load) if entry is None and task is None else None
+        except BaseException:
+            lane.release()
+            raise
+        if fresh is None:
+            lane.release()
+        else:  # by the load itself: an asker that goes away does not make room for one more
+            fresh.add_done_callback(lambda _: lane.release())
+        return entry[1] if entry is not None else await asyncio.shield(cast("asyncio.Task[V]", task or fresh))
+
+    def _kept(self, key: K) -> tuple[float, V] | None:
+        entry = self._entries.get(key)
+        if entry is None or self._now() >= entry[0]:
+            return None
+        self._entries.move_to_end(key)
+        return entry
+
+    def _begun(self, key: K, load: Callable[[], Awaitable[V]]) -> asyncio.Task[V]:
+        if len(self._loads) >= self._max_loads:
+            raise Refusal(Code.OVERLOADED, "Too many callers are being checked at once; try again.")
+        task = asyncio.create_task(self._load(key, load))
+        self._loads[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done))
+        return task
 
     async def _load(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
         begun = self._now()  # what is answered was true when it was asked
