@@ -616,3 +616,19 @@ async def test_a_missing_location_is_told_at_once_where_the_clock_is_behind(worl
     ref = world.container(put={"created_at": world.now + timedelta(hours=1)})
     await world.reconcile(ref)
     assert world.condition(ref) == ("False", "LocationNotFound")
+
+
+@pytest.mark.parametrize("operator", ["NotIn", "DoesNotExist"])
+async def test_a_namespace_whose_labels_are_not_known_yet_is_let_in_by_no_selector(world: World, operator: str) -> None:
+    """Each kind has its own watch, so a StowContainer may be here before its namespace."""
+    values = {"values": ["restricted"]} if operator == "NotIn" else {}
+    selector = {"matchExpressions": [{"key": "tier", "operator": operator, **values}]}
+    await world.location(cluster=True, allowedNamespaces={"selector": selector})
+    new = world.container(cluster=True, namespace="just-made", put={"created_at": world.now})
+    outcome = await world.reconcile(new)
+    assert isinstance(outcome, Waiting)
+    assert world.writes(new) == []
+    world.namespace("just-made", {"tier": "restricted"})
+    await world.reconcile(new)
+    assert world.condition(new) == ("False", "NamespaceNotAllowed")
+    assert not (await world.on_backend("just-made-box")).exists

@@ -44,10 +44,16 @@ class AllowedNamespaces:
     names: frozenset[str] = frozenset()
     requirements: tuple[Requirement, ...] | None = None
 
-    def allows(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        """Whether the namespace, with the labels it has now, may use the location."""
+    def allows(self, namespace: str, labels: Mapping[str, str] | None) -> bool:
+        """Whether the namespace, with the labels it has now, may use the location.
+
+        None: its labels are not known, as of one that has just been made. Then no selector lets it in, not even one that asks for the
+        absence of a label.
+        """
         if namespace in self.names:
             return True
+        if labels is None:
+            return False
         return bool(self.requirements) and all(each.fits(labels) for each in self.requirements or ())
 
 

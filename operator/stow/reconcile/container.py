@@ -41,7 +41,7 @@ from stow.storage.store import StowStore
 CLAIM_PAUSE = timedelta(seconds=1)
 """Until an object looks again whose container another one is claiming in this very moment."""
 SETTLE = timedelta(seconds=3)
-"""What is applied together arrives one by one: a location that is still absent so long after the StowContainer's creation is missing."""
+"""What is applied together arrives one by one: a location or namespace that is absent so long after the StowContainer's creation is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class ContainerReconciler:
         mine = Marker(self._settings.installation, snapshot.ref.namespace or "", snapshot.ref.name, snapshot.uid)
         refused = eligibility.check_namespace(place, mine.namespace, self._ports.objects.namespaces())
         if refused is not None:
-            return _ends(snapshot, status, refused)
+            return _ends(snapshot, status, self._settling(snapshot, refused))
         case = _Case(snapshot, status, ask, place, mine)
         if status.provisioned is not None and status.backend_identity is not None:
             return await self._verify(case)
@@ -132,7 +132,9 @@ class ContainerReconciler:
 
     def _settling(self, snapshot: Snapshot, refusal: eligibility.Refusal) -> eligibility.Refusal:
         age = self._ports.clock() - snapshot.created_at
-        if refusal.reason is Reason.LOCATION_NOT_FOUND and timedelta(0) <= age < SETTLE:
+        unknown = snapshot.ref.namespace not in self._ports.objects.namespaces()
+        may_come = refusal.reason is Reason.LOCATION_NOT_FOUND or unknown
+        if may_come and timedelta(0) <= age < SETTLE:
             return Waiting(refusal.reason, refusal.message, SETTLE - age, silent=True)
         return refusal
 

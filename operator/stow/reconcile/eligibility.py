@@ -74,7 +74,7 @@ def find_place(objects: Objects, ask: Asked) -> Place | Refusal:
 
 def check_namespace(place: Place, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> Refusal | None:
     """Whether the location lets the namespace in, now."""
-    if not place.spec.is_cluster or place.spec.allowed_namespaces.allows(namespace, namespaces.get(namespace, {})):
+    if not place.spec.is_cluster or place.spec.allowed_namespaces.allows(namespace, namespaces.get(namespace)):
         return None
     return Waiting(
         Reason.NAMESPACE_NOT_ALLOWED,

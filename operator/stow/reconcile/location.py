@@ -114,7 +114,7 @@ class LocationReconciler:
         for each in containers:
             status = container_status(each.status)
             allowed = isinstance(spec, LocationSpec) and spec.allowed_namespaces.allows(
-                each.ref.namespace or "", labels.get(each.ref.namespace or "", {})
+                each.ref.namespace or "", labels.get(each.ref.namespace or "")
             )
             if allowed or status.provisioned is not None or status.intent is not None:
                 users.append(each)
