@@ -153,13 +153,17 @@ class PreconditionFailedError(StowError):
 
 
 class NotModifiedError(StowError):
-    """A conditional read whose object has not changed. ``etag`` and ``last_modified`` belong into the 304."""
+    """A conditional read whose object has not changed. ``etag``, ``last_modified`` and ``cache_control`` belong into the 304."""
 
     code = "not_modified"
 
-    def __init__(self, message: str, *, etag: str, last_modified: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, etag: str, last_modified: str | None = None, cache_control: str | None = None
+    ) -> None:
         super().__init__(message)
         self.etag = etag
+        self.cache_control = cache_control
+        """As it is stored."""
         self.last_modified = last_modified
         """RFC 9110 HTTP-date."""
 

@@ -220,6 +220,19 @@ async def test_a_poisoned_stored_attribute_does_not_kill_its_own_get(served: Wor
         assert "content-encoding" not in got.headers
 
 
+async def test_a_poisoned_version_does_not_kill_its_304(served: World) -> None:
+    await served.ask("PUT", f"{BASE}/objects/k", body=b"data")
+    objects = served.backend.containers["reports-bucket"].objects
+    attributes = ObjectAttributes(cache_control="max-age=1\r\nX-Evil: 1")
+    objects["k"] = replace(
+        objects["k"], metadata=replace(objects["k"].metadata, etag="a\r\nX-Evil: 1", attributes=attributes)
+    )
+    for method in ("GET", "HEAD"):
+        got = await served.ask(method, f"{BASE}/objects/k", "If-None-Match: *")
+        assert got.status == 304
+        assert "x-evil" not in got.headers
+
+
 async def test_an_unforeseen_error_is_500_and_its_text_is_nowhere(
     served: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -181,6 +181,18 @@ async def test_read_conditions_mean_what_the_rfc_says(served: World, method: str
         assert "content-length" not in got.headers
 
 
+@pytest.mark.parametrize("stored", ["max-age=3600", None])
+async def test_a_304_renews_what_a_cache_holds_with_the_headers_of_the_200(served: World, stored: str | None) -> None:
+    """RFC 9110 15.4.5: or the cache takes the other Cache-Control from now on."""
+    await served.ask("PUT", f"{BASE}/objects/k", *([f"Cache-Control: {stored}"] if stored else []), body=b"data")
+    full = await served.ask("GET", f"{BASE}/objects/k")
+    for method in ("GET", "HEAD"):
+        got = await served.ask(method, f"{BASE}/objects/k", f"If-None-Match: {full.headers['etag']}")
+        assert got.status == 304
+        for name in ("cache-control", "etag", "last-modified"):
+            assert got.headers[name] == full.headers[name]
+
+
 @pytest.mark.parametrize(
     ("if_range", "status"),
     [("{etag}", 206), ('"other"', 200), ("W/{etag}", 200), ("Fri, 02 Jan 2026 03:04:05 GMT", 206), ("nonsense", 200)],

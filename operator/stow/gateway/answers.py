@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from stow.errors import NotModifiedError
 from stow.gateway.connection import FIXED_HEADERS, answer_headers
 from stow.gateway.problems import CODE_HEADER, Problem
 from stow.storage.model import ObjectMetadata
@@ -39,7 +40,7 @@ def object_headers(found: ObjectMetadata) -> dict[str, str]:
     headers = {
         **FIXED_HEADERS,
         "Content-Type": _safe(stored.content_type) or DEFAULT_TYPE,
-        "ETag": f'"{_safe(found.etag) or ""}"',
+        "ETag": _etag(found.etag),
         "Accept-Ranges": "bytes",
         "Cache-Control": private(_safe(stored.cache_control)),
     }
@@ -49,6 +50,17 @@ def object_headers(found: ObjectMetadata) -> dict[str, str]:
         if _META_NAME.fullmatch(name) and encoded is not None:
             headers[f"Stow-Meta-{name}"] = encoded
     return headers
+
+
+def not_modified(error: NotModifiedError) -> web.StreamResponse:
+    """304 with what a cache has to renew of the 200 that it holds (RFC 9110 15.4.5)."""
+    dates = {"Last-Modified": error.last_modified} if error.last_modified else {}
+    renewed = {"ETag": _etag(error.etag), "Cache-Control": private(_safe(error.cache_control))}
+    return empty(304, {**renewed, **dates})
+
+
+def _etag(version: str) -> str:
+    return f'"{_safe(version) or ""}"'
 
 
 def private(stored: str | None) -> str:

@@ -93,8 +93,7 @@ class ObjectService:
             answer = await self._serve(request, call)
             call.status = answer.status
         except NotModifiedError as error:
-            dates = {"Last-Modified": error.last_modified} if error.last_modified else {}
-            answer = answers.empty(304, {"ETag": f'"{error.etag}"', "Cache-Control": "private, no-cache", **dates})
+            answer = answers.not_modified(error)
             call.status, call.code = 304, error.code
         except (StowError, Refusal) as error:
             answer = self._problem(request, call, error)

@@ -48,4 +48,9 @@ def _later(last_modified: datetime | None, than: datetime) -> bool:
 
 def _not_modified(found: ObjectMetadata) -> NotModifiedError:
     date = format_datetime(found.last_modified, usegmt=True) if found.last_modified else None
-    return NotModifiedError("The object has not changed.", etag=found.etag, last_modified=date)
+    return NotModifiedError(
+        "The object has not changed.",
+        etag=found.etag,
+        last_modified=date,
+        cache_control=found.attributes.cache_control,
+    )
