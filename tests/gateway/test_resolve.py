@@ -197,6 +197,20 @@ async def test_a_container_that_is_declared_after_it_was_loaded_is_closed_to_the
         assert (await dynamic.ask("GET", f"{THROUGH}/loaded/objects")).status == 403
 
 
+async def test_a_container_that_was_declared_after_it_was_loaded_stays_closed(dynamic: World) -> None:
+    async with dynamic.serving():
+        assert (await dynamic.ask("GET", f"{THROUGH}/loaded/objects")).status == 200
+        known = dynamic.memory.known[CONTAINER]
+        status = {**known.status, "containerName": "loaded", "backendIdentity": "mem://memory/loaded"}
+        dynamic.memory.known[CONTAINER] = replace(known, status=status)
+        await dynamic.driver.write_marker("loaded", Marker("i", "team", "reports", known.uid))
+        dynamic.clock.forward(2)
+        assert (await dynamic.ask("GET", f"{THROUGH}/base-bucket/objects")).status == 200  # anything at all
+        del dynamic.memory.known[CONTAINER]
+        dynamic.clock.forward(2)
+        assert (await dynamic.ask("GET", f"{THROUGH}/loaded/objects")).code == "container_not_allowed"
+
+
 async def test_a_location_that_does_not_exist_is_404_after_the_review(dynamic: World) -> None:
     async with dynamic.serving():
         target = "/v1/namespaces/team/locations/nothing/containers/base-bucket/objects"

@@ -208,10 +208,14 @@ async def test_base_and_dynamic_containers_have_signed_urls_too(world: World, na
     assert world.bytes_of("k", name) == b"data"
 
 
+@pytest.mark.parametrize("name", ["team-x", "base-bucket"])
 @pytest.mark.parametrize("allowed", [True, False])
-async def test_a_cluster_locations_url_ends_when_the_namespace_is_shut_out(world: World, allowed: bool) -> None:
+async def test_a_cluster_locations_url_ends_when_the_namespace_is_shut_out(
+    world: World, allowed: bool, name: str
+) -> None:
     config = StoreConfig(
         "uid-shared",
+        base_container="base-bucket",
         dynamic_allowed=lambda name, scope: scope is not None and name.startswith(f"{scope.namespace}-"),
         sign_methods=frozenset(Method),
     )
@@ -219,18 +223,18 @@ async def test_a_cluster_locations_url_ends_when_the_namespace_is_shut_out(world
         "shared",
         namespace=None,
         config=config,
-        route="clusterlocations/shared/containers/team-x",
+        route=f"clusterlocations/shared/containers/{name}",
         spec={"allowedNamespaces": {"names": ["team"]}},
     )
-    await world.driver.create_container("team-x", None)
+    await world.driver.create_container(name, None)
     async with world.serving():
         signed = await world.ask(
-            "POST", "/v1/clusterlocations/shared/containers/team-x/sign", body=b'{"key": "k", "method": "PUT"}'
+            "POST", f"/v1/clusterlocations/shared/containers/{name}/sign", body=b'{"key": "k", "method": "PUT"}'
         )
         url = signed.json["url"].removeprefix(PUBLIC_URL)
         if not allowed:
             ref = ObjectRef("ClusterStowLocation", None, "shared")
-            shut = {"local": {"path": "shared"}, "allowedNamespaces": {"names": ["other"]}}
+            shut = {"local": {"path": "shared"}, "allowedNamespaces": {"names": ["other"] if name == "team-x" else []}}
             world.memory.known[ref] = replace(world.memory.known[ref], spec=shut, generation=2)
         assert (await world.ask("PUT", url, body=b"data", token=None)).status == (200 if allowed else 403)
 

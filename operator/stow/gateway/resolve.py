@@ -192,13 +192,14 @@ class Resolver:
             return self._objects.get(ObjectRef(STOW_CONTAINER.kind, target.namespace, target.container))
         return self._objects.get(_location_ref(target, target.namespace))
 
-    def dynamic_namespaces(self, resolved: Resolved) -> tuple[str, ...]:
-        """The namespaces that a cluster location lets in now, and for which it may load this container."""
+    def served_namespaces(self, resolved: Resolved) -> tuple[str, ...]:
+        """The namespaces that a cluster location lets in now and that get this container there: its base, or one that it loads for them."""
+        base = resolved.container == resolved.store.config.base_container
         return tuple(
             name
             for name in self._objects.namespaces()
             if self.namespace_allowed(resolved.spec, name)
-            and resolved.store.config.dynamic_allowed(resolved.container, Scope(name))
+            and (base or resolved.store.config.dynamic_allowed(resolved.container, Scope(name)))
         )
 
     def _spec(self, location: Snapshot) -> LocationSpec:
@@ -236,7 +237,10 @@ class Resolver:
         for store in self._open.values():
             for entry in store.containers.all():
                 young = self._clock() - entry.loaded_at < _WATCH_LAG
-                if entry.origin is Origin.DECLARED and entry.uid not in alive and not young:
+                gone = entry.origin is Origin.DECLARED and entry.uid not in alive and not young
+                # What was loaded before it was declared: who loads it anew sees its marker, also when the declaration is gone.
+                taken = entry.origin is Origin.DYNAMIC and identity_of(store.identity, entry.name) in self._declared
+                if gone or taken:
                     store.containers.forget(entry.name, uid=entry.uid)
 
     async def aclose(self) -> None:

@@ -77,8 +77,8 @@ class SignedURLs:
             raise Refusal(Code.CONTAINER_NOT_READY, "The container is not Ready; try again.")
         if grant.method not in at.store.config.sign_methods:
             raise Refusal(Code.SIGNATURE_REFUSED, "The location no longer signs this method; ask for a new URL.")
-        if family is Family.CLUSTER_LOCATION and at.container != at.store.config.base_container:
-            namespaces = self.resolver.dynamic_namespaces(at)
+        if family is Family.CLUSTER_LOCATION:
+            namespaces = self.resolver.served_namespaces(at)
             if not namespaces:
                 raise Refusal(
                     Code.NAMESPACE_NOT_ALLOWED, "The cluster location no longer lets this container's namespace in."
