@@ -41,7 +41,7 @@ from stow.storage.store import StowStore
 CLAIM_PAUSE = timedelta(seconds=1)
 """Until an object looks again whose container another one is claiming in this very moment."""
 SETTLE = timedelta(seconds=3)
-"""What is applied together arrives one by one: a location or namespace that is absent so long after the StowContainer's creation is missing."""
+"""What is applied together arrives one by one: a location or namespace that is absent for longer than this is missing."""
 
 
 @dataclass(frozen=True, slots=True)
