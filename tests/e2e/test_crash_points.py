@@ -146,14 +146,18 @@ UPLOADS: Final = {
     CrashPoint.UPLOAD_OPENED: (("local", "fresh", False), ("minio", "old", True)),
     CrashPoint.UPLOAD_RECEIVED: (("local", "old", True), ("minio", "fresh", False)),
 }
-"""Where, onto what, and whether the client says how long the body is."""
+"""Where, onto what, and whether the client says how long the body is. To MinIO a body of unknown length goes in parts."""
+MULTIPART_MIB: Final = 9
+"""More than the first part."""
 
 
 async def uploading(installation: Installation, point: CrashPoint) -> None:
     """Over an old object and over none, with and without a length: afterwards there is the old one, none, or the whole new one."""
     cluster, web = installation.cluster, installation.web
-    old, new = b"old " * 1000, b"new!" * (MIB // 4)
+    old = b"old " * 1000
     for kind, key, with_length in UPLOADS[point]:
+        is_multipart = kind == "minio" and not with_length
+        new = b"new!" * (MIB // 4) * (MULTIPART_MIB if is_multipart else 1)
         team = await cluster.namespace()
         await installation.location(kind, team)
         container = await installation.container(team, "reports")
@@ -167,6 +171,8 @@ async def uploading(installation: Installation, point: CrashPoint) -> None:
                 await web.ask("PUT", f"{base}/objects/{key}", token=token, body=body)
         async with installation.backend(kind, team) as backend:
             there = await keys_in(backend, f"{team}-reports")
+            left = (await backend.container_contents(f"{team}-reports")).uploads
+        assert left == (1 if is_multipart else 0), "what was begun stays open until it is swept"
         found = await web.ask("GET", f"{base}/objects/{key}", token=token)
         if key == "old":
             assert found.body in {old, new}
@@ -174,7 +180,7 @@ async def uploading(installation: Installation, point: CrashPoint) -> None:
             assert found.status == 404 or found.body == new
         assert there in ({"old": len(old)}, {**there, key: len(new)})
         assert set(there) <= {"old", key}
-        assert (await web.ask("PUT", f"{base}/objects/{key}", token=token, body=new)).status == 200
+        assert (await web.ask("PUT", f"{base}/objects/{key}", token=token, body=_chunks(new))).status == 200
         assert (await web.ask("GET", f"{base}/objects/{key}", token=token)).body == new
         assert cluster.writes(container) == before
 
