@@ -61,3 +61,11 @@ def test_several_replicas_that_loaded_one_container_are_one_line_of_the_first_ti
     loads = [DynamicLoad("d", NOW + timedelta(seconds=5)), DynamicLoad("d", NOW)]
     drawn = build_map(_sources(dynamic=loads), previous=(), now=NOW)
     assert [(each.name, each.loaded_at) for each in drawn.entries[1:]] == [("d", NOW)]
+
+
+def test_the_time_of_a_dynamic_line_outlives_the_replica_that_loaded_it_first() -> None:
+    """A gateway's report goes with its Pod; the others still have the container, and no time moves."""
+    second = DynamicLoad("d", NOW + timedelta(hours=1))
+    both = build_map(_sources(dynamic=[DynamicLoad("d", NOW), second]), previous=(), now=NOW)
+    one = build_map(_sources(dynamic=[second]), previous=both.entries, now=NOW + timedelta(days=1))
+    assert one == both

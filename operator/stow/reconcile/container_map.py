@@ -6,7 +6,7 @@ A name has one line: Base before Declared before Dynamic. Base and Declared line
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,7 +67,9 @@ def build_map(sources: MapSources, *, previous: Sequence[ContainerMapEntry], now
             container.ref.name,
         )
     pinned = _base_first(lines.values())
-    dynamic = _latest(sources, taken=lines.keys())
+    dynamic = _latest(
+        sources, taken=lines.keys(), since={line[0]: at for line, at in known.items() if line[1] is Origin.DYNAMIC}
+    )
     shown = (*pinned[:MAX_PINNED_ENTRIES], *dynamic[:MAX_DYNAMIC_ENTRIES])
     count = len(pinned) + len(dynamic)
     return ContainerMapStatus(tuple(shown), count, truncated=len(shown) < count)
@@ -77,12 +79,12 @@ def _base_first(lines: Iterable[ContainerMapEntry]) -> list[ContainerMapEntry]:
     return sorted(lines, key=lambda each: (each.origin is not Origin.BASE, each.name))
 
 
-def _latest(sources: MapSources, *, taken: Collection[str]) -> list[ContainerMapEntry]:
-    """Dynamic lines, the latest first. Several replicas may have loaded the same one: the first load counts."""
+def _latest(sources: MapSources, *, taken: Collection[str], since: Mapping[str, datetime]) -> list[ContainerMapEntry]:
+    """Dynamic lines, the latest first. Several replicas may have loaded the same one: the first load counts, also after its replica went."""
     first: dict[str, datetime] = {}
     for load in sources.dynamic:
         if load.name not in taken:
-            first[load.name] = min(load.loaded_at, first.get(load.name, load.loaded_at))
+            first[load.name] = since.get(load.name) or min(load.loaded_at, first.get(load.name, load.loaded_at))
     ordered = sorted(first.items(), key=lambda item: (-item[1].timestamp(), item[0]))
     return [
         ContainerMapEntry(name, f"{sources.scheme}://{name}", Origin.DYNAMIC, True, at.replace(microsecond=0))
