@@ -80,7 +80,7 @@ def _base_first(lines: Iterable[ContainerMapEntry]) -> list[ContainerMapEntry]:
 
 
 def _latest(sources: MapSources, *, taken: Collection[str], since: Mapping[str, datetime]) -> list[ContainerMapEntry]:
-    """Dynamic lines, the latest first. Several replicas may have loaded the same one: the first load counts, also after its replica went."""
+    """Dynamic lines, the latest first. Several replicas may have loaded the same one: the first load counts, and stays."""
     first: dict[str, datetime] = {}
     for load in sources.dynamic:
         if load.name not in taken:
