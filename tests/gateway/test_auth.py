@@ -150,7 +150,7 @@ async def test_one_identity_with_many_questions_shuts_out_nobody(world: World) -
     mallory = Identity("system:serviceaccount:other:mallory", "uid-mallory")
     world.tokens.known["mallory"] = mallory
     world.access.gate, world.access.held = asyncio.Event(), frozenset({mallory.user})
-    settings = GatewaySettings(limits=Limits(max_reviews=4, max_reviews_per_identity=2), drain_grace_s=0.2)
+    settings = GatewaySettings(limits=Limits(max_reviews=4, max_reviews_each=2), drain_grace_s=0.2)
     async with world.serving(settings):
         async with world.wire() as gone:  # going away makes no room for more
             gone.send(request("GET", made_up(99), token="mallory"))
@@ -162,6 +162,20 @@ async def test_one_identity_with_many_questions_shuts_out_nobody(world: World) -
         world.access.gate.set()
         assert {(await each).status for each in asks} == {404}
     assert sum(user == mallory.user for user, *_ in world.access.asked) == 9
+
+
+async def test_invented_tokens_from_one_address_wait_behind_each_other(world: World) -> None:
+    world.tokens.gate = asyncio.Event()
+    settings = GatewaySettings(limits=Limits(max_reviews=4, max_reviews_each=2), drain_grace_s=0.2)
+    async with world.serving(settings):
+        asks = [asyncio.create_task(world.ask("GET", LIST, token=f"invented-{n}")) for n in range(8)]
+        await until(lambda: len(world.tokens.asked) == 2)
+        other = asyncio.create_task(world.ask("GET", LIST, source="127.0.0.2"))
+        await until(lambda: TOKEN in world.tokens.asked)
+        assert len(world.tokens.asked) == 3
+        world.tokens.gate.set()
+        assert {(await each).status for each in asks} == {401}
+        assert (await other).status == 200
 
 
 async def test_the_cache_is_bounded(world: World) -> None:

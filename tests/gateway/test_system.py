@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from prometheus_client import Metric
 
 from gateway.world import BASE, World, request, until
 from stow.gateway.audit import log_line
@@ -95,6 +96,28 @@ async def test_one_audit_line_for_each_operation_says_who_what_and_how_much(serv
     assert "user" not in served.audit[2]
     assert (served.audit[3]["verb"], served.audit[3]["key"]) == ("sign", "k")
     assert (served.audit[4]["verb"], served.audit[4]["source"]) == ("copy", "team/reports")
+
+
+async def test_metrics_that_take_long_to_write_are_not_written_for_everybody_anew(served: World) -> None:
+    """They need no token and hold the event loop: at most a twentieth of it goes there."""
+
+    class Slow:
+        written = 0
+
+        def collect(self) -> list[Metric]:
+            self.written += 1
+            served.clock.forward(1)
+            return [Metric("written", "", "untyped")]
+
+    slow = Slow()
+    served.registry.register(slow)
+    begun = slow.written  # registering asks for the names
+    for _ in range(3):
+        assert (await served.ask("GET", "/metrics", token=None)).status == 200
+    assert slow.written == begun + 1
+    served.clock.forward(21)
+    await served.ask("GET", "/metrics", token=None)
+    assert slow.written == begun + 2
 
 
 REFUSED_EARLY = [

@@ -305,16 +305,23 @@ class World:
             await self.gateway.stop()
 
     async def ask(
-        self, method: str, target: str, *headers: str, body: bytes | None = None, token: str | None = TOKEN
+        self,
+        method: str,
+        target: str,
+        *headers: str,
+        body: bytes | None = None,
+        token: str | None = TOKEN,
+        source: str | None = None,
     ) -> Answer:
-        """One request over a raw socket, byte for byte as written."""
-        async with self.wire() as wire:
+        """One request over a raw socket, byte for byte as written; from the address ``source``."""
+        async with self.wire(source) as wire:
             wire.send(request(method, target, *headers, body=body, token=token))
             return await wire.answer(head=method == "HEAD")
 
     @asynccontextmanager
-    async def wire(self) -> AsyncIterator[Wire]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1024 * 1024)
+    async def wire(self, source: str | None = None) -> AsyncIterator[Wire]:
+        local = (source, 0) if source else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1024 * 1024, local_addr=local)
         try:
             yield Wire(reader, writer)
         finally:

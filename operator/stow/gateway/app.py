@@ -72,7 +72,7 @@ class Gateway:
             authenticator=self._authenticator,
             gate=self._gate,
             signed=SignedURLs(resolver, parts.keyrings, parts.clock),
-            system=System(parts.readiness, parts.registry, draining=lambda: self._service.draining),
+            system=System(parts.readiness, parts.registry, draining=lambda: self._service.draining, now=parts.now),
             metrics=self._metrics,
             loads=parts.loads,
             audit=parts.audit,

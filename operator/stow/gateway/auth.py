@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from stow.errors import ReviewUnavailableError
@@ -91,19 +92,24 @@ class Authenticator:
             now=now,
             max_entries=caching.max_entries,
             max_loads=settings.limits.max_reviews,
+            max_loads_each=settings.limits.max_reviews_each,
             observe=observe,
         )
 
-    async def identify(self, headers: Headers) -> Identity:
-        """Raises:
-        Refusal: 401 where the API server does not know the token for our audience.
-        ReviewUnavailableError: it cannot be asked.
+    async def identify(self, headers: Headers, *, peer: str | None = None) -> Identity:
+        """``peer``: the client's address, behind which the reviews of its tokens wait.
+
+        Raises:
+            Refusal: 401 where the API server does not know the token for our audience.
+            ReviewUnavailableError: it cannot be asked.
         """
         token = parse_bearer(headers, audience=self._audience)
-        identity = await self._cache.get(
-            hashlib.sha256(token.encode()).digest(),
-            lambda: asked(self._reviewer.review(token), self._deadline_s, "TokenReview"),
-        )
+        async with _within(self._deadline_s):
+            identity = await self._cache.get(
+                hashlib.sha256(token.encode()).digest(),
+                lambda: asked(self._reviewer.review(token), self._deadline_s, "TokenReview"),
+                owner=peer,
+            )
         if identity is None:
             raise unauthenticated(
                 "The token is expired, unknown or made for another audience.", audience=self._audience
@@ -136,7 +142,7 @@ class Authorizer:
             now=now,
             max_entries=caching.max_entries,
             max_loads=settings.limits.max_reviews,
-            max_loads_each=settings.limits.max_reviews_per_identity,
+            max_loads_each=settings.limits.max_reviews_each,
             observe=observe,
         )
 
@@ -156,26 +162,23 @@ class Authorizer:
             namespace,
             name,
         )
-        try:
-            async with asyncio.timeout(self._deadline_s):  # the wait for one's own other questions included
-                return await self._cache.get(
-                    question,
-                    lambda: asked(
-                        self._reviewer.allowed(
-                            identity,
-                            verb=right.verb,
-                            resource=resource,
-                            subresource=right.subresource,
-                            namespace=namespace,
-                            name=name,
-                        ),
-                        self._deadline_s,
-                        "SubjectAccessReview",
+        async with _within(self._deadline_s):
+            return await self._cache.get(
+                question,
+                lambda: asked(
+                    self._reviewer.allowed(
+                        identity,
+                        verb=right.verb,
+                        resource=resource,
+                        subresource=right.subresource,
+                        namespace=namespace,
+                        name=name,
                     ),
-                    owner=identity.user,
-                )
-        except TimeoutError as late:
-            raise _unknown() from late
+                    self._deadline_s,
+                    "SubjectAccessReview",
+                ),
+                owner=identity.user,
+            )
 
     async def aclose(self) -> None:
         await self._cache.aclose()
@@ -193,6 +196,16 @@ async def asked(question: Awaitable[T], deadline_s: float, what: str) -> T:
     except Exception as error:  # fails closed, whatever the adapter raises; its text stays out of log and answer
         _log.warning("%s failed: %s", what, type(error).__name__)
         raise _unknown() from error
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """The deadline of an answer, the wait behind one's own other questions included."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        raise _unknown() from late
 
 
 def _unknown() -> ReviewUnavailableError:

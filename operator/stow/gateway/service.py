@@ -155,7 +155,7 @@ class ObjectService:
         self, request: web.BaseRequest, route: Route, target: Target, call: Call
     ) -> web.StreamResponse:
         verb = verb_of(request.method, route.action)
-        identity = call.identity = await self._authenticator.identify(request.headers)
+        identity = call.identity = await self._authenticator.identify(request.headers, peer=request.remote)
         with self._admission.identity(identity.user):
             call.namespace = self._gate.namespace(identity, target)
             if verb is Verb.SIGN:

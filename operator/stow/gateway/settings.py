@@ -47,9 +47,9 @@ class Limits:
     max_requests_per_identity: int = 128
     max_reviews: int = 64
     """TokenReviews and SubjectAccessReviews in flight: a flood of invented tokens must not become one on the API server."""
-    max_reviews_per_identity: int = 16
-    """SubjectAccessReviews of one identity; its further ones wait. Below ``max_reviews``, or whoever asks about many names that do not
-    exist shuts out all others."""
+    max_reviews_each: int = 16
+    """TokenReviews for one address and SubjectAccessReviews for one identity; further ones wait. Below ``max_reviews``, or whoever invents
+    tokens or asks about many names that do not exist shuts out all others."""
     max_object_bytes: int | None = None
     """None: what the location and its backend take."""
     max_target_bytes: int = 12 * KIB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -11,16 +12,28 @@ from stow.gateway import answers
 from stow.gateway.openapi import DOCUMENT
 from stow.gateway.ports import Readiness
 
+_REST: Final = 20
+"""Times as long as metrics took to write, they are not written anew: at most a twentieth of the loop goes there."""
 _TEXT = "text/plain; charset=utf-8"
 
 
 class System:
     """Serves the system paths. ``draining`` makes it unready whatever else is there."""
 
-    def __init__(self, readiness: Readiness, registry: CollectorRegistry, *, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        readiness: Readiness,
+        registry: CollectorRegistry,
+        *,
+        draining: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
         self._readiness = readiness
         self._registry = registry
         self._draining = draining
+        self._now = now
+        self._metrics = b""
+        self._metrics_until = float("-inf")
 
     def answer(self, path: str) -> web.StreamResponse:
         match path:
@@ -29,9 +42,18 @@ class System:
             case "/readyz":
                 return self._ready()
             case "/metrics":
-                return answers.text(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+                return answers.text(200, self._written_metrics(), CONTENT_TYPE_LATEST)
             case _:
                 return answers.document(200, DOCUMENT)
+
+    def _written_metrics(self) -> bytes:
+        """Writing them holds the event loop, with a thousand locations for a second, and anybody may ask: what took long is kept."""
+        begun = self._now()
+        if begun >= self._metrics_until:
+            self._metrics = generate_latest(self._registry)
+            end = self._now()
+            self._metrics_until = end + _REST * (end - begun)
+        return self._metrics
 
     def missing(self) -> list[str]:
         """What has to be there and is not."""
