@@ -115,6 +115,9 @@ RANGES = [
     ("bytes=-3", 206, b"789", "bytes 7-9/10"),
     ("bytes=0-", 206, b"0123456789", "bytes 0-9/10"),
     ("bytes=5-999", 206, b"56789", "bytes 5-9/10"),
+    ("bytes=5-18446744073709551615", 206, b"56789", "bytes 5-9/10"),
+    ("bytes=-18446744073709551615", 206, b"0123456789", "bytes 0-9/10"),
+    ("Bytes=5-6", 206, b"56", "bytes 5-6/10"),
     ("bytes=3-2", 200, b"0123456789", None),
     ("bytes=0-1,3-4", 200, b"0123456789", None),
     ("lines=0-1", 200, b"0123456789", None),
@@ -266,6 +269,16 @@ async def test_a_put_that_is_not_right_stores_nothing(
 
 async def test_a_right_content_md5_is_stored(served: World) -> None:
     assert (await served.ask("PUT", f"{BASE}/objects/k", f"Content-MD5: {MD5_OF_OLD}", body=b"old")).status == 200
+
+
+@pytest.mark.parametrize("target", ["/objects/none", "/objects/%zz", "/objects/k"])
+async def test_errors_of_head_have_the_headers_that_get_would_have(served: World, target: str) -> None:
+    if target.endswith("/k"):
+        served.access.granted = set()
+    head, full = [await served.ask(method, BASE + target) for method in ("HEAD", "GET")]
+    names = ("content-length", "content-type", "stow-error-code", "cache-control")
+    assert head.status == full.status
+    assert [head.headers[name] for name in names] == [full.headers[name] for name in names]
 
 
 async def test_errors_of_head_have_a_code_and_no_body(served: World) -> None:

@@ -257,6 +257,8 @@ BAD_SIGN = [
     (b'{"key": "k", "expiresIn": 1e999}', 400),
     (b'{"key": "k", "maxBytes": -1}', 400),
     (b'{"key": "k", "contentMD5": "x"}', 400),
+    (b'{"key": "k", "contentType": "a/b\\r\\nX-Evil: 1"}', 400),
+    (b'{"key": "k", "contentType": "\\u00e9"}', 400),
     (b'{"key": "\\ud800"}', 400),
     (b'{"key": "\xff"}', 400),
     (b"[" * 9000, 400),

@@ -29,7 +29,9 @@ META_PREFIX: Final = "stow-meta-"
 _MD5_BYTES: Final = 16
 _ETAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\U0010ffff]*)"')
 _ETAG_LIST: Final = re.compile(rf"[\s,]*{_ETAG.pattern}(?:[ \t]*,(?:[ \t]*{_ETAG.pattern})?)*[\s,]*")
-_RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*", re.ASCII)
+_RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(?:(\d{1,18})-(\d{1,40})?|-(\d{1,40}))[ \t]*", re.ASCII | re.IGNORECASE)
+_FAR: Final = 10**18
+"""Behind the end of every object; some clients write 2**64 - 1 for "to the end"."""
 _LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -110,10 +112,10 @@ def byte_range(headers: Headers) -> ByteRange | None:
         return None
     first, last, suffix = found.groups()
     if suffix is not None:
-        return ByteRange(suffix=int(suffix))
+        return ByteRange(suffix=min(int(suffix), _FAR))
     if last is not None and int(last) < int(first):
         return None
-    return ByteRange(int(first), None if last is None else int(last) + 1)
+    return ByteRange(int(first), None if last is None else min(int(last) + 1, _FAR))
 
 
 @dataclass(frozen=True, slots=True)

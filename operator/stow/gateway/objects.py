@@ -27,6 +27,7 @@ from stow.gateway.resolve import Resolved
 from stow.gateway.settings import GatewaySettings
 from stow.storage import conditions
 from stow.storage.model import Method, ObjectMetadata, SignedURLProperties, WriteOptions
+from stow.storage.names import printable
 
 DEFAULT_PAGE: Final = 1000
 
@@ -47,15 +48,16 @@ async def head(exchange: Exchange, key: str) -> web.StreamResponse:
     async with backend_deadline(exchange.settings.deadlines.backend_total_s):
         found = await exchange.at.store.head(exchange.at.reference(key), scope=exchange.at.scope)
     if not found.exists:
-        raise absent()
+        raise absent(exchange, key)
     conditions.check(asked, found)
     answer = web.StreamResponse(status=200, headers=answers.object_headers(found))
     answer.content_length = found.size_bytes
     return answer
 
 
-def absent() -> ObjectNotFoundError:
-    return ObjectNotFoundError("The object does not exist.")
+def absent(exchange: Exchange, key: str) -> ObjectNotFoundError:
+    """As a read says it."""
+    return ObjectNotFoundError("The object does not exist.", container=exchange.at.container, key=printable(key))
 
 
 async def get(exchange: Exchange, key: str, *, may_redirect: bool = False) -> web.StreamResponse:
@@ -101,7 +103,7 @@ async def _redirect(exchange: Exchange, key: str) -> web.StreamResponse | None:
     async with backend_deadline(exchange.settings.deadlines.backend_total_s):
         found = await at.store.head(at.reference(key), scope=at.scope)
         if not found.exists:
-            raise absent()
+            raise absent(exchange, key)
         if found.size_bytes < exchange.settings.redirect_min_bytes:
             return None
         try:

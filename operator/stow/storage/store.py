@@ -39,6 +39,7 @@ from stow.storage.model import (
     CopyOptions,
     LocationID,
     Marker,
+    ObjectAttributes,
     ObjectMetadata,
     ObjectStream,
     Page,
@@ -402,8 +403,10 @@ class StowStore:
             ContainerNotAllowedError: as every other call does.
             UnsupportedError: the location or its backend signs no such thing.
             InvalidArgumentError: the lifetime is not positive.
+            InvalidMetadataError: the content type could not stand in a header.
         """
         async with self._containers.operation("sign", reference.container, reference.key):
+            check_attributes(ObjectAttributes(content_type=properties.content_type))
             await self._open(reference, scope)
             entry = await self._containers.get(reference.container, location=LocationID.SIGNED_URL, scope=scope)
             driver = self.get_location(LocationID.SIGNED_URL)
