@@ -38,8 +38,13 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """SIGTERM ends a run like Ctrl-C: fixtures are torn down, so no server and no folder stays behind."""
+    """SIGTERM ends a run like Ctrl-C: fixtures are torn down, so no server and no folder stays behind.
+
+    SIGINT gets its handler back where the run was started in the background of a script: such a shell lets it be ignored, by this
+    process and by every child that a test wants to interrupt.
+    """
     del config
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if threading.current_thread() is threading.main_thread():  # signals have handlers there alone
         signal.signal(signal.SIGTERM, _interrupt)
 

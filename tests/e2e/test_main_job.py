@@ -121,6 +121,8 @@ async def test_the_quick_start_becomes_ready_by_kubectl_alone(installation: Inst
 
     await asyncio.to_thread(kubectl, "apply", "-f", "examples/quickstart/")
     await asyncio.to_thread(kubectl, "wait", "--for=condition=Ready", "stowcontainer", "--all", "--timeout=60s")
+    both = "--for=jsonpath={.status.containerCount}=2"  # the map follows its containers
+    await asyncio.to_thread(kubectl, "wait", both, "stowlocation/disk", "--timeout=60s")
     shown = await asyncio.to_thread(kubectl, "get", "sl,csl,stc", "-A")
     assert "stowlocation.stowstore.io/disk" in shown
     assert "stowcontainer.stowstore.io/reports" in shown

@@ -121,9 +121,11 @@ def _containers(walk: Walk) -> int:
     _heading("Containers by kubectl")
     walk.kubectl_step("apply", "-f", f"{walk.examples.relative_to(walk.project)}/")
     walk.kubectl_step("wait", "--for=condition=Ready", "stowlocation,stowcontainer", "--all", "--timeout=60s")
+    # The map follows its containers within a moment.
+    walk.kubectl_step("wait", "--for=jsonpath={.status.containerCount}=2", "stowlocation/disk", "--timeout=60s")
     walk.kubectl_step("get", "sl,csl,stc", "-A")
     walk.kubectl_step("get", "stowlocation", "disk", "-o", "jsonpath={.status.containers}")
-    return 4
+    return 5
 
 
 def _objects(walk: Walk) -> int:
