@@ -258,6 +258,18 @@ async def test_a_revoked_namespace_is_out_at_the_next_request(shared: World) -> 
             assert (await shared.ask("GET", target)).status == 200
 
 
+async def test_a_namespace_that_is_not_known_yet_is_let_in_by_no_selector(shared: World) -> None:
+    """Its labels would decide, and NotIn and DoesNotExist say yes to none at all."""
+    async with shared.serving():
+        terms = [{"key": "tier", "operator": "NotIn", "values": ["gold"]}, {"key": "x", "operator": "DoesNotExist"}]
+        spec = {"local": {"path": "shared"}, "allowedNamespaces": {"selector": {"matchExpressions": terms}}}
+        shared.memory.known[SHARED] = replace(shared.memory.known[SHARED], spec=spec, generation=2)
+        shared.memory.labels["team"] = {}
+        assert (await shared.ask("GET", CENTRAL)).status == 200
+        del shared.memory.labels["team"]
+        assert (await shared.ask("GET", CENTRAL)).code == "namespace_not_allowed"
+
+
 async def test_a_store_that_takes_too_long_to_open_is_a_timeout(world: World) -> None:
     class Slow:
         async def open(self, _: object) -> object:

@@ -184,7 +184,7 @@ class Resolver:
 
     def namespace_allowed(self, spec: LocationSpec, namespace: str) -> bool:
         """With the labels that the namespace has now."""
-        return spec.allowed_namespaces.allows(namespace, self._objects.namespaces().get(namespace, {}))
+        return spec.allowed_namespaces.allows(namespace, self._objects.namespaces().get(namespace))
 
     def remembered(self, target: Target) -> Snapshot | None:
         """The custom resource that a signed URL is bound to, from memory alone: a stranger's request costs no call."""
