@@ -7,9 +7,12 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import Counter
 
 from gateway.world import BASE, FAST, World, request, until
-from stow.gateway.settings import GatewaySettings
+from stow.gateway.settings import GatewaySettings, Limits
+from stow.reconcile.objects import ObjectRef
+from stow.storage.model import WriteOptions
 
 BIG = 48 * 1024 * 1024
 """More than the kernel's buffers of both sockets hold."""
@@ -104,6 +107,58 @@ async def test_too_many_bytes_of_headers_behind_a_running_request_cut_the_connec
         wire.send(FULL_HEAD)
         assert await wire.closed(timeout_s=5) == b""  # nothing is written into the answer that is on its way
     await until(lambda: "head" in served.driver.cancelled)
+
+
+def never_reading(world: World, target: str) -> socket.socket:
+    """A client that asks and then takes nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", world.port))
+    client.sendall(request("GET", target))
+    return client
+
+
+async def test_a_listing_is_in_flight_until_the_client_has_taken_it(world: World) -> None:
+    """Or one identity has as many megabytes in memory as there are connections."""
+    store = world.stores.by_ref[ObjectRef("StowLocation", "team", "main")]
+    async with world.serving(GatewaySettings(limits=Limits(max_requests_per_identity=2), drain_grace_s=0.2)):
+        await world.ask("GET", f"{BASE}/objects")
+        for number in range(1000):  # each byte of these keys takes six in JSON
+            options, key = WriteOptions(), f"{number:04}" + "\x01" * 1000
+            await store.write_raw(store.reference("reports-bucket", key), 0, options, nothing())
+        clients = [never_reading(world, f"{BASE}/objects") for _ in range(2)]
+        try:
+            await until(lambda: world.registry.get_sample_value("stow_gateway_requests_in_flight") == 2)
+            for _ in range(3):
+                assert (await world.ask("GET", f"{BASE}/objects")).status == 429
+        finally:
+            for client in clients:
+                client.close()
+        await until(lambda: world.registry.get_sample_value("stow_gateway_requests_in_flight") == 0)
+        assert (await world.ask("GET", f"{BASE}/objects")).status == 200
+    assert [line["code"] for line in world.audit].count("client_closed") == 2
+
+
+async def test_metrics_that_nobody_takes_are_in_memory_a_few_times_only(world: World) -> None:
+    """They need no token, and may be megabytes."""
+    many = Counter("many", "Many.", ("name",), registry=world.registry)
+    for number in range(8_000):
+        many.labels("x" * 300 + str(number)).inc()
+    async with world.serving(GatewaySettings(limits=Limits(max_requests_per_identity=2), drain_grace_s=0.2)):
+        clients = [never_reading(world, "/metrics") for _ in range(2)]
+        try:
+            async with asyncio.timeout(10):
+                while (await world.ask("HEAD", "/metrics")).status != 429:
+                    pass
+            assert (await world.ask("GET", "/healthz")).status == 200
+        finally:
+            for client in clients:
+                client.close()
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 async def test_bodies_do_not_count_as_headers(fast: World) -> None:

@@ -224,5 +224,9 @@ async def listing(exchange: Exchange, query: Mapping[str, str]) -> web.StreamRes
         for each in page.objects
     ]
     answer = answers.document(200, {"objects": found, "prefixes": list(page.prefixes), "cursor": page.cursor})
+    # Sent here, not by aiohttp behind us: until the client has taken it, its megabytes count as a request in flight.
+    exchange.call.status, exchange.call.started = answer.status, True
+    await answer.prepare(exchange.request)
+    await answer.write_eof()
     exchange.call.bytes_out += answer.content_length or 0
     return answer

@@ -36,6 +36,7 @@ from stow.storage.model import Method, Origin
 
 DATA_PREFIX = "/v1/"
 """What lies below is about data or signing: each request has its audit line, also one that is refused before it is understood."""
+LARGE = frozenset({"/metrics", "/openapi.json"})
 CLIENT_CLOSED = 499
 """What nginx logs for a client that went away; never sent."""
 _log = logging.getLogger(__name__)
@@ -110,8 +111,8 @@ class ObjectService:
         except Exception as error:  # noqa: BLE001  the last line: answered, logged by its kind, never with its text
             _log.error("a request failed: %s", place_of(error))
             answer = self._problem(request, call, None)
-        if not answer.prepared and (self.draining or not request.content.is_eof()):
-            answer.force_close()
+        if not answer.prepared:
+            self._end_with(answer, request)
         return answer
 
     def _unforeseen(self, request: web.BaseRequest, call: Call, error: BaseException) -> web.StreamResponse:
@@ -133,13 +134,28 @@ class ObjectService:
         _check_headers(request, self._settings)
         route = parse_route(request.method, request.raw_path)
         if route.action is Action.SYSTEM:
-            return self._system.answer(route.raw_path)
+            return await self._serve_system(request, route)
         _describe(call, route)
         self._check_warm()
         with self._admission.request():
             if route.target is None:
                 return await self._serve_signed(request, route, call)
             return await self._serve_container(request, route, route.target, call)
+
+    async def _serve_system(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        """Probes always get through. What is large is sent here, and only so often at a time: it needs no token."""
+        if route.raw_path not in LARGE:
+            return self._system.answer(route.raw_path)
+        with self._admission.identity(f"the path {route.raw_path}"):
+            answer = self._system.answer(route.raw_path)
+            self._end_with(answer, request)
+            await answer.prepare(request)
+            await answer.write_eof()
+            return answer
+
+    def _end_with(self, answer: web.StreamResponse, request: web.BaseRequest) -> None:
+        if self.draining or not request.content.is_eof():
+            answer.force_close()
 
     def _check_warm(self) -> None:
         """Before memory is complete, what is declared and who is let in is not known: nobody is served. Once warm, always warm.
