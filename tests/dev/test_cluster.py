@@ -18,9 +18,9 @@ from stow.dev.cluster import DevCluster, dev_cluster
 from stow.dev.controlplane import ControlPlane
 from stow.dev.definitions import apply_crds, packaged_folder
 from stow.dev.failures import DevError, ProcessFailedError
-from stow.dev.processes import ProcessGroup, answers, tail
+from stow.dev.processes import answers, tail
 from stow.dev.runfolder import RunFolder
-from stow.dev.session import hold, run_control_plane, stopped_by_signals
+from stow.dev.session import hold, stopped_by_signals
 
 TIMEOUT_S = 60.0
 SHOW_ENVIRONMENT = "import json, os; print(json.dumps({name: os.environ.get(name) for name in ('KUBECONFIG', 'GREETING')}), flush=True)"
@@ -133,29 +133,6 @@ def test_a_stow_server_runs_from_the_same_installation_on_a_free_port(cluster: D
     assert process.exit_code() is None
     assert not answers(f"http://127.0.0.1:{port}/readyz")
     cluster.children.stop(process)
-
-
-def test_the_first_line_points_kubectl_at_the_cluster_and_children_go_with_it(
-    assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    lines: list[str] = []
-    children: list[ProcessGroup] = []
-
-    def write(line: str) -> None:
-        lines.append(line)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def after_start(cluster: DevCluster) -> None:
-        children.append(cluster.children)
-        cluster.start_child("child", [sys.executable, "-c", "import signal; signal.pause()"])
-
-    run_control_plane(crds=False, write=write, after_start=after_start)
-
-    (line,) = lines
-    assert line.startswith(f"export KUBECONFIG={tmp_path}/")
-    assert children[0].ended() is None
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_in_the_cluster_stops_it_and_passes_through(

@@ -31,8 +31,8 @@ with RunFolder() as run, ProcessGroup(run) as group:
     signal.pause()
 """
 CLUSTER_OWNER = """
-from stow.dev.session import run_control_plane
-run_control_plane(crds=False)
+from stow.cli.main import main
+main(["dev", "--no-crds"])
 """
 
 

@@ -106,6 +106,8 @@ class Process:
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after the grace; returns when it is gone. May be called again."""
         if not self._orders.closed:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._orders.fileno(), bytes([supervisor.ORDERLY_STOP]))
             self._orders.close()
         try:
             self._supervisor.wait(self.command.grace_s + SUPERVISOR_MARGIN_S)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
-from stow.dev.cluster import DevCluster, dev_cluster
-from stow.dev.progress import Progress
+from stow.dev.cluster import DevCluster
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HOLD_INTERVAL_S = 0.5
@@ -52,26 +50,3 @@ def hold(cluster: DevCluster) -> None:
     while (ended := cluster.ended()) is None:
         time.sleep(HOLD_INTERVAL_S)
     raise ended.failure()
-
-
-def run_control_plane(
-    *,
-    crds: bool = True,
-    write: Callable[[str], object] = sys.stdout.write,
-    after_start: Callable[[DevCluster], None] | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Run a cluster until a stop signal; returns normally then, with nothing left behind.
-
-    `after_start` starts what else belongs to it. The first line written to `write` is the shell command that points
-    kubectl at it.
-
-    Raises:
-        DevError: something could not be had, did not come up, or ended by itself.
-    """
-    with stopped_by_signals(), dev_cluster(crds=crds, progress=progress) as cluster:
-        if after_start is not None:
-            after_start(cluster)
-        write(f"export KUBECONFIG={cluster.kubeconfig_path}\n")
-        sys.stdout.flush()
-        hold(cluster)

@@ -2,7 +2,7 @@
 
 It is started as a script (`python -I -S supervisor.py LOCK GRACE_S -- COMMAND...`), so it imports nothing but the
 standard library. Its standard input is a pipe whose other end only the owner holds: a byte on it is a signal number
-for the command, and its end - the owner closed it, crashed or was killed with SIGKILL - means stop. The command's
+for the command, 0 an orderly stop; its end - the owner crashed or was killed with SIGKILL - means stop too. The command's
 process id goes to standard output as one line.
 
 Why a process between: a Python owner has threads, in which code between fork and exec is unsafe, and the kernel's
@@ -25,9 +25,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+ORDERLY_STOP = 0
+"""The owner lives on and removes the run folder itself."""
+LEAVE_TIMEOUT_S = 5.0
+"""An owner that is being killed closes its files one after the other: its end of the pipe may go long before its lock."""
+LEAVE_INTERVAL_S = 0.02
 CANNOT_START = 127  # the shell's code for a command that cannot be found
 
 
@@ -61,20 +67,23 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _serve(child: subprocess.Popen[bytes], wakeup: int) -> None:
-    """Forward signals until the command ends or the owner is gone."""
+def _serve(child: subprocess.Popen[bytes], wakeup: int) -> bool:
+    """Forward signals until the command ends, or is to stop; whether the owner is gone."""
     while not _has_ended(child.pid):
         readable, _, _ = select.select([0, wakeup], [], [])
         if wakeup in readable:
             numbers = os.read(wakeup, 512)
             if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-                return
+                return False
         if 0 in readable:
             orders = os.read(0, 512)
             if not orders:
-                return
+                return True
             for number in orders:
+                if number == ORDERLY_STOP:
+                    return False
                 os.kill(child.pid, number)
+    return False
 
 
 def _stop(child: subprocess.Popen[bytes], wakeup: int, grace_s: float) -> None:
@@ -87,11 +96,19 @@ def _stop(child: subprocess.Popen[bytes], wakeup: int, grace_s: float) -> None:
     _kill_group(child.pid, signal.SIGKILL)
 
 
-def _leave(lock: int, folder: Path) -> None:
-    """Remove the run folder when nobody else holds it any more."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+def _leave(lock: int, folder: Path, *, patience_s: float) -> None:
+    """Remove the run folder when nobody else holds it any more. An attempt that fails gives up the share: the last one succeeds."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(LEAVE_INTERVAL_S)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
 
 
 def main(arguments: list[str]) -> int:
@@ -104,6 +121,7 @@ def main(arguments: list[str]) -> int:
     signal.set_wakeup_fd(write)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    is_orphan = False
     try:
         try:
             child = _start(command)
@@ -112,12 +130,12 @@ def main(arguments: list[str]) -> int:
             return CANNOT_START
         os.write(1, f"{child.pid}\n".encode())
         os.close(1)
-        _serve(child, wakeup)
+        is_orphan = _serve(child, wakeup)
         _stop(child, wakeup, float(grace_s))
         status = child.wait()
         return status if status >= 0 else 128 - status
     finally:
-        _leave(lock, Path(lock_path).parent)
+        _leave(lock, Path(lock_path).parent, patience_s=LEAVE_TIMEOUT_S if is_orphan else 0.0)
 
 
 if __name__ == "__main__":
