@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -30,6 +31,9 @@ SUPERVISOR_MARGIN_S = 5.0
 """What a supervisor may take beyond its command's grace before it is killed itself."""
 TAIL_LINES = 20
 TAIL_BYTES = 16 * 1024
+PORTS = range(20_000, 32_000)
+"""Below 32768, where Linux's range for everybody else begins (net.ipv4.ip_local_port_range)."""
+PORT_ATTEMPTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,16 @@ def tail(path: Path, *, lines: int = TAIL_LINES) -> list[str]:
 
 def free_port() -> int:
     """A loopback TCP port that nobody listens on now. Somebody may take it before it is used: be ready to try another
-    one."""
+    one.
+
+    It lies below those that the kernel gives to clients and to servers that ask for any port, so only another caller of
+    this function can be that somebody.
+    """
+    for _ in range(PORT_ATTEMPTS):
+        port = random.choice(PORTS)  # noqa: S311 - spread, not secrecy
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
