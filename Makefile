@@ -15,7 +15,7 @@ run: $(STAMP) ## Bring up a control plane, the operator and the gateway, and wal
 
 test: check ## Everything: checks, unit tests, and the suites on real servers.
 	@$(BIN)/stow dev --prepare
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(STAMP) ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .
