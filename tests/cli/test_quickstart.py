@@ -24,7 +24,6 @@ from dev.pids import descendants, gone, open_pid
 from stow.dev.assets import Assets
 from stow.dev.cache import cache_root
 
-pytestmark = pytest.mark.xdist_group("quickstart")
 DEADLINE_S = 180.0
 """A control plane, two servers and thirteen commands, on a machine that compiles beside them."""
 SERVING = b"# serving until Ctrl-C"

@@ -15,7 +15,6 @@ from e2e.cluster import ALL_OBJECTS, MAY_SIGN, RBAC, rule
 from e2e.installation import Installation
 from e2e.web import Reply, container_path, location_path
 
-pytestmark = pytest.mark.xdist_group("e2e-authorization")
 OBJECTS = "stowcontainers/objects"
 VERBS = ("get", "list", "create", "update", "delete")
 

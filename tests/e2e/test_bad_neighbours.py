@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from e2e.cluster import ALL_OBJECTS, is_ready
 from e2e.installation import Installation, s3_spec
 from e2e.stub_s3 import Stall, stub_s3
 from e2e.web import container_path
 
-pytestmark = pytest.mark.xdist_group("e2e-neighbours")
 HANGING = 60
 BAD = 20
 """More than twice the operator's workers."""

@@ -15,7 +15,6 @@ from e2e.cluster import ALL_OBJECTS
 from e2e.installation import Installation
 from e2e.web import container_path
 
-pytestmark = pytest.mark.xdist_group("e2e-streams")
 MIB = 1024 * 1024
 SIZE_BYTES = 1024 * MIB
 MAX_GROWTH_BYTES = 64 * MIB

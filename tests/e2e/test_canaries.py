@@ -10,15 +10,12 @@ import json
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
 from e2e.cluster import ALL_OBJECTS, MAY_SIGN, rule
 from e2e.installation import Installation, s3_spec
 from e2e.stub_s3 import CANARY, stub_s3
 from e2e.web import Reply, container_path, location_path
 from operatorworld import condition
 
-pytestmark = pytest.mark.xdist_group("e2e-streams")
 CUSTOM_KINDS = ("stowlocations", "clusterstowlocations", "stowcontainers")
 
 

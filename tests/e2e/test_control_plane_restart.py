@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from e2e.cluster import ALL_OBJECTS, is_ready
 from e2e.installation import Installation
 from e2e.web import container_path
 from stow.reconcile.objects import ObjectRef
-
-pytestmark = pytest.mark.xdist_group("e2e-streams")
 
 
 async def test_a_restart_of_the_control_plane_loses_nothing(installation: Installation) -> None:

@@ -24,7 +24,6 @@ from stow.reconcile.objects import ObjectRef
 from stow.storage.crashpoints import CrashPoint
 from stow.storage.model import Marker
 
-pytestmark = pytest.mark.xdist_group("e2e-crash-points")
 MIB = 1024 * 1024
 Scenario = Callable[[Installation, CrashPoint], Awaitable[None]]
 

@@ -17,7 +17,6 @@ from operatorworld import condition, message
 from stow.api.meta import FINALIZER
 from stow.reconcile.objects import ObjectRef
 
-pytestmark = pytest.mark.xdist_group("e2e-deletion")
 OPERATOR_OPTIONS = ("--namespace-deletion-grace", "2s")
 IF_EMPTY = {"deletionPolicy": "DeleteIfEmpty"}
 

@@ -14,7 +14,6 @@ from e2e.stub_s3 import Stall, StubS3, stub_s3
 from e2e.web import container_path
 from stow.reconcile.objects import ObjectRef
 
-pytestmark = pytest.mark.xdist_group("e2e-streams")
 SOON_S = 1.0
 MIB = 1024 * 1024
 PART = 8 * MIB

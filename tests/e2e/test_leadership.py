@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from e2e.installation import Installation
 
-pytestmark = pytest.mark.xdist_group("e2e-neighbours")
 TAKEOVER_S = 15 + 10
 """The Lease's duration, and a few tries."""
 

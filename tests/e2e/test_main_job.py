@@ -13,7 +13,6 @@ from e2e.installation import Installation
 from e2e.web import container_path, location_path
 from stow.dev.definitions import packaged_folder
 
-pytestmark = pytest.mark.xdist_group("e2e-main-job")
 KINDS = ("local", "minio")
 TEXT = b"Hello from a pod that holds nothing but its token.\n"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from e2e.cluster import ALL_OBJECTS
 from e2e.installation import Installation, s3_spec
 from e2e.stub_s3 import stub_s3
@@ -13,7 +11,6 @@ from e2e.web import container_path
 from operatorworld import condition
 from stow.reconcile.objects import ObjectRef
 
-pytestmark = pytest.mark.xdist_group("e2e-streams")
 WITHIN_S = 60.0
 PAUSE_S = 0.2
 """Between requests of a client that goes on working."""

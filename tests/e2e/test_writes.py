@@ -11,8 +11,6 @@ from e2e.cluster import map_of
 from e2e.installation import Installation
 from stow.api.meta import FINALIZER
 
-pytestmark = pytest.mark.xdist_group("e2e-main-job")
-
 
 @pytest.mark.parametrize("kind", ["local", "minio"])
 async def test_three_writes_to_ready_and_none_at_a_restart(installation: Installation, kind: str) -> None:

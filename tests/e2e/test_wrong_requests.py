@@ -21,7 +21,6 @@ from e2e.web import Reply, container_path
 from stow.dev.controlplane import ISSUER, ControlPlane
 from stow.reconcile.objects import ObjectRef
 
-pytestmark = pytest.mark.xdist_group("e2e-wrong-input")
 OLD = b"as it was"
 
 

@@ -13,8 +13,6 @@ from e2e.stub_s3 import stub_s3
 from operatorworld import condition, message
 from stow.reconcile.objects import ObjectRef
 
-pytestmark = pytest.mark.xdist_group("e2e-wrong-input")
-
 
 @dataclass(frozen=True, slots=True)
 class BadLocation:
