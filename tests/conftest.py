@@ -1,10 +1,11 @@
 """What every test may ask for.
 
 Real: kube-apiserver, kube-controller-manager and etcd with RBAC and ServiceAccount tokens; MinIO with its signatures;
-moto's S3 server in its own process. All are started here on free loopback ports, once for each pytest worker, at the
-first test that asks; a worker of its own may restart its control plane without another one's tests noticing. Fake:
-nothing in this file. Asserted here: that nothing is skipped. A server that cannot be started is an error of each test
-that needs it, never a skip.
+moto's S3 server in its own process; Azurite; OpenStack Swift; fake-gcs-server, which verifies nothing. What each proves
+and what it does not stands in its module below `servers/`. All are started here on free loopback ports, once for each
+pytest worker, at the first test that asks; a worker of its own may restart its control plane without another one's
+tests noticing. Fake: nothing in this file. Asserted here: that nothing is skipped. A server that cannot be started is
+an error of each test that needs it, never a skip.
 
 Buckets, namespaces and containers of a test carry a random suffix (`unique_name`), so that tests run in any order and
 share servers.
@@ -17,14 +18,18 @@ import signal
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
+from servers.azurite import AzuriteServer, start_azurite
+from servers.fake_gcs import FakeGcsServer, start_fake_gcs
 from servers.minio import MinioServer, start_minio
 from servers.moto import MotoServer, start_moto
+from servers.swift import SwiftServer, start_swift
 from stow.dev.assets import CONTROL_PLANE, Assets, default_assets
 from stow.dev.controlplane import ControlPlane
 from stow.dev.processes import ProcessGroup
@@ -90,15 +95,32 @@ def processes(run_folder: RunFolder) -> Iterator[ProcessGroup]:
 
 
 @pytest.fixture(scope="session")
-def assets(request: pytest.FixtureRequest) -> Iterator[Assets]:
+def find_program(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Finds or builds one program of a store: `find_program("azurite")`. A build shows its progress in spite of pytest's
+    capture."""
+    found = default_assets()
+
+    def find(name: str) -> Path:
+        with _uncaptured(request):
+            return found.find(name)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def assets(request: pytest.FixtureRequest) -> Assets:
     """Finds or builds programs: `assets.find("minio")` is an executable's path. A build shows its progress in spite
     of pytest's capture."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+    with _uncaptured(request):
         found = default_assets()
         found.find_all(CONTROL_PLANE)
         found.find("minio")
     return found
+
+
+def _uncaptured(request: pytest.FixtureRequest) -> contextlib.AbstractContextManager[None]:
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +144,33 @@ def minio(assets: Assets, processes: ProcessGroup) -> MinioServer:
 def moto_server(processes: ProcessGroup) -> MotoServer:
     """A running moto: `endpoint`, `access_key`, `secret_key`, `region`."""
     return start_moto(processes)
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(find_program: Callable[[str], Path], processes: ProcessGroup) -> FakeGcsServer:
+    """A running fake-gcs-server: `endpoint`, `project`. It verifies nothing."""
+    return start_fake_gcs(processes, find_program("fake-gcs-server"))
+
+
+@pytest.fixture(scope="session")
+def azurite(find_program: Callable[[str], Path], processes: ProcessGroup) -> AzuriteServer:
+    """A running Azurite on HTTP: `endpoint` (with the account in its path), `account`, `key`."""
+    return start_azurite(processes, find_program("azurite"))
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(find_program: Callable[[str], Path], processes: ProcessGroup) -> AzuriteServer:
+    """A running Azurite on HTTPS that takes bearer tokens too; its authority's certificate is at `ca_path`."""
+    return start_azurite(processes, find_program("azurite"), name="azurite-tls", tls=True)
+
+
+@pytest.fixture(scope="session")
+def swift_server(find_program: Callable[[str], Path], processes: ProcessGroup) -> SwiftServer:
+    """A running OpenStack Swift: `auth_url`, `storage_url`, `user`, `key`, `denied_user`, `denied_key`.
+
+    One with other limits or a short token life is a test's own: `servers.swift.start_swift(group, python, ...)`.
+    """
+    return start_swift(processes, find_program("swift"))
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from stow.dev import prepare, versions
 from stow.dev.assets import CONTROL_PLANE, TOOLS, Assets, Tool
 from stow.dev.cache import Cache
 from stow.dev.failures import CommandFailedError, DevError, ToolUnavailableError
-from stow.dev.golang import Workshop
 from stow.dev.progress import Progress
+from stow.dev.workshop import Workshop
 
 
 @dataclass

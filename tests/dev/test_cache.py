@@ -20,7 +20,7 @@ from pathlib import Path
 from stow.dev.assets import Assets, Tool
 from stow.dev.cache import Cache
 from stow.dev.commands import Runner
-from stow.dev.golang import Workshop
+from stow.dev.workshop import Workshop
 from stow.dev.progress import TerminalProgress
 
 class Recipe:

