@@ -28,7 +28,7 @@ from stow.kube.lease import Lease, LeaseName
 from stow.kube.plans import PlanSettings
 from stow.kube.reader import KubeReader
 from stow.kube.rest import Requests, collection_path, object_path, requests
-from stow.kube.secrets import SecretPoller, SecretReader, referenced_secrets
+from stow.kube.secrets import SecretPoller, SecretReader, referenced_sources
 from stow.kube.stores import PoolParts, PoolSettings, StorePool
 from stow.kube.writer import KubeWriter, WriteMetrics
 from stow.reconcile.objects import ObjectRef
@@ -90,7 +90,7 @@ async def running_operator(
         plans = PlanSettings(namespace=SYSTEM_NAMESPACE, local_root=local_root)
         secrets = SecretPoller(
             SecretReader(request),
-            lambda: referenced_secrets(cache, plans),
+            lambda: referenced_sources(cache, system_namespace=plans.namespace),
             clock=utc_now,
             interval=timedelta(milliseconds=300),
         )

@@ -34,6 +34,8 @@
     │   ├── AmbientCredentialsForbiddenError
     │   └── AccessDeniedError             known, but not allowed
     │       └── SignedURLExpiredError     a genuine signature whose time is over
+    ├── CABundleMissingError              no such Secret or ConfigMap, or it lacks the key
+    ├── CABundleInvalidError              holds something else than certificates
     ├── EndpointForbiddenError            the address is on the deny list
     ├── ControlPlaneError                 the Kubernetes API server refused or did not answer; retryable
     │   └── ReviewUnavailableError        nothing can be said about who somebody is or what they may do: refuse
@@ -232,6 +234,14 @@ class AccessDeniedError(CredentialsError):
 
 class SignedURLExpiredError(AccessDeniedError):
     code = "signed_url_expired"
+
+
+class CABundleMissingError(StowError):
+    code = "ca_bundle_missing"
+
+
+class CABundleInvalidError(StowError):
+    code = "ca_bundle_invalid"
 
 
 class EndpointForbiddenError(StowError):

@@ -51,6 +51,7 @@ URL = "must be a URL such as https://s3.example.com:9000, without user, path, qu
 SIGNED_URL = "must be a URL such as https://objects.example.com, without user, query and fragment"
 PATH = "must be a relative path such as data/media"
 CREDENTIALS = "exactly one of secretRef, ambient and anonymous must be set"
+BUNDLE = "exactly one of secretRef and configMapRef must be set"
 NAME = "must be 3 to 63 lower-case letters, digits, hyphens and single inner dots, and no IP address"
 PATTERN = "must consist of lower-case letters, digits, '.', '-', '*' and {namespace}"
 PROBE = "must be a duration such as 5m or 1h30m, at least 1s and at most 24h"
@@ -126,6 +127,17 @@ BAD = [
     Case("secret-without-name", SL, s3(credentials={"secretRef": {}}), "spec.credentials.secretRef.name: Required value"),
     Case("secret-bad-name", SL, s3(credentials={"secretRef": {"name": "A/b"}}), "must be the name of a Secret"),
     Case("secret-of-a-namespace", SL, s3(credentials={"secretRef": {"name": "a", "namespace": "b"}}), 'unknown field "spec.credentials.secretRef.namespace"', only_schema=True),  # noqa: E501
+    Case("bundle-empty", SL, s3(caBundle={}), BUNDLE),
+    Case("bundle-two", SL, s3(caBundle={"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}), BUNDLE),
+    Case("bundle-of-local", SL, local("a", caBundle={"secretRef": {"name": "a"}}), "a local location takes no caBundle"),
+    Case("bundle-without-name", CSL, s3(caBundle={"configMapRef": {"key": "a"}}), "spec.caBundle.configMapRef.name: Required value"),
+    Case("bundle-secret-name", SL, s3(caBundle={"secretRef": {"name": "A/b"}}), "must be the name of a Secret"),
+    Case("bundle-map-name", SL, s3(caBundle={"configMapRef": {"name": "../a"}}), "must be the name of a ConfigMap"),
+    Case("bundle-key", SL, s3(caBundle={"secretRef": {"name": "a", "key": "a/b"}}), "must be the name of a key such as ca.crt"),
+    Case("bundle-key-empty", SL, s3(caBundle={"configMapRef": {"name": "a", "key": ""}}), "must be the name of a key such as ca.crt"),
+    Case("bundle-inline", SL, s3(caBundle={"inline": "x", "secretRef": {"name": "a"}}), 'unknown field "spec.caBundle.inline"', only_schema=True),  # noqa: E501
+    Case("bundle-of-a-namespace", SL, s3(caBundle={"secretRef": {"name": "a", "namespace": "b"}}), 'unknown field "spec.caBundle.secretRef.namespace"', only_schema=True),  # noqa: E501
+    Case("no-skip-verify", SL, s3(s3={"region": "a", "insecureSkipVerify": True}), 'unknown field "spec.s3.insecureSkipVerify"', only_schema=True),  # noqa: E501
     Case("neither-endpoint-nor-region", SL, s3(s3={}), "s3 needs an endpoint or a region"),
     Case("region", SL, s3(s3={"region": "eu central"}), "must be the name of a region such as eu-central-1"),
     Case("addressing-style", SL, s3(s3={"region": "a", "addressingStyle": "path"}), 'supported values: "Auto", "Path", "Virtual"'),
@@ -189,7 +201,7 @@ BAD = [
     *(Case(f"dynamic-{id_}", SL, s3(dynamicContainers={"namePattern": text}), PATTERN) for id_, text in _PATTERNS.items()),
     *(
         Case(f"later-{field}", SL, s3(**{field: {}}), f'unknown field "spec.{field}"', only_schema=True)
-        for field in ("google", "azure", "swift", "oracle", "caBundle", "driftPolicy")
+        for field in ("google", "azure", "swift", "oracle", "driftPolicy")
     ),
     *(
         Case(f"later-{field}", SC, container(**{field: "x"}), f'unknown field "spec.{field}"', only_schema=True)
@@ -206,6 +218,8 @@ GOOD = [
     Case("host-and-port", SL, endpoint("http://minio.storage.svc:9000")),
     Case("trailing-slash", SL, endpoint("https://h/")),
     Case("address", SL, endpoint("https://[2001:db8::1]:9000")),
+    Case("bundle-secret", SL, s3(caBundle={"secretRef": {"name": "tls"}})),
+    Case("bundle-map", CSL, s3(caBundle={"configMapRef": {"name": "a.b", "key": "root_1.pem"}})),
     Case("local", SL, local("data/media-1/v1.2_x")),
     Case("local-cluster", CSL, local("data")),
     Case("base", SL, s3(baseContainer={"name": "my.reports-2026", "createIfNotFound": True})),

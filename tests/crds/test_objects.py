@@ -62,7 +62,7 @@ def test_the_typed_spec_has_the_defaults_of_the_schema(api: Api, namespace: str,
     [
         (
             SL,
-            s3(signedURL={}, dynamicContainers={}, baseContainer={"name": "abc"}),
+            s3(signedURL={}, dynamicContainers={}, baseContainer={"name": "abc"}, caBundle={"secretRef": {"name": "tls"}}),
             {
                 "containerNamePattern": "*",
                 "probeInterval": "5m",
@@ -70,6 +70,7 @@ def test_the_typed_spec_has_the_defaults_of_the_schema(api: Api, namespace: str,
                 "signedURL": {"methods": ["GET"], "defaultTTL": "15m", "maxTTL": "1h"},
                 "dynamicContainers": {"enabled": False, "namePattern": "*"},
                 "baseContainer": {"name": "abc", "createIfNotFound": False},
+                "caBundle": {"secretRef": {"name": "tls", "key": "ca.crt"}},
                 "s3": {
                     "endpoint": "https://s3.example.com",
                     "region": "eu-central-1",

@@ -81,19 +81,29 @@ def namespace_snapshot(name: str, *, labels: Mapping[str, str] | None = None, ve
 
 
 class FakeSecrets:
-    """Secrets by (namespace, name). A value that is an error is raised."""
+    """Secrets and ConfigMaps by (namespace, name). A value that is an error is raised."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], SecretData | StowError] = {}
+        self.config_maps: dict[tuple[str, str], SecretData | StowError] = {}
         self.asked: list[tuple[str, str]] = []
 
     def put(self, namespace: str, name: str, *, version: int = 1, uid: str = "secret-uid", **data: str) -> None:
         values = {key: value.encode() for key, value in data.items()}
         self.found[(namespace, name)] = SecretData(uid, str(version), values)
 
+    def put_config_map(self, namespace: str, name: str, data: Mapping[str, bytes], *, version: int = 1) -> None:
+        self.config_maps[(namespace, name)] = SecretData("map-uid", str(version), data)
+
     async def get(self, namespace: str, name: str) -> SecretData | None:
         self.asked.append((namespace, name))
-        answer = self.found.get((namespace, name))
+        return self._answer(self.found.get((namespace, name)))
+
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        return self._answer(self.config_maps.get((namespace, name)))
+
+    @staticmethod
+    def _answer(answer: SecretData | StowError | None) -> SecretData | None:
         if isinstance(answer, StowError):
             raise answer
         return answer

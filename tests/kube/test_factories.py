@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +15,14 @@ from prometheus_client import CollectorRegistry
 
 from fakes.kube import FakeSecrets, snapshot
 from servers.minio import MinioServer
-from stow.errors import CredentialsError, EndpointForbiddenError, UnsupportedError
+from stow.dev.certificates import Authority
+from stow.errors import (
+    BackendUnreachableError,
+    CABundleInvalidError,
+    CredentialsError,
+    EndpointForbiddenError,
+    UnsupportedError,
+)
 from stow.kube.cache import ObjectCache
 from stow.kube.factories import driver_factories
 from stow.kube.keymaterial import KeyMaterial
@@ -204,6 +213,49 @@ async def test_signed_urls_of_s3_lead_to_the_endpoint_that_clients_know(
     put = SignedURLProperties(Method.PUT)
     with pytest.raises(UnsupportedError):
         await store.create_signed_url(store.reference(name, "k"), put, scope=Scope("team"))
+
+
+@asynccontextmanager
+async def tls_backend(authority: Authority) -> AsyncIterator[str]:
+    """An S3 endpoint by TLS that knows no bucket; its certificate is the authority's."""
+    pair = authority.issue_server("backend")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate_path, pair.key_path)
+    body = b"<Error><Code>NoSuchBucket</Code></Error>"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 404 Not Found\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+        writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_bundle_makes_a_private_ca_trusted_and_nothing_else_does(world: World, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    authority, other = Authority(tmp_path, now=utc_now()), Authority(tmp_path / "other", now=utc_now())
+    async with tls_backend(authority) as url:
+        spec = {"s3": {"endpoint": url}, "credentials": {"anonymous": {}}}
+        bundle = {"caBundle": {"secretRef": {"name": "tls", "key": "root.pem"}}}
+        with pytest.raises(BackendUnreachableError):
+            await world.pool.open(snapshot("StowLocation", "bare", spec=spec))
+        world.secrets.put("team", "tls", **{"root.pem": other.path.read_text()})
+        private = snapshot("StowLocation", "private", spec={**spec, **bundle})
+        with pytest.raises(BackendUnreachableError):
+            await world.pool.open(private)
+        world.secrets.put("team", "tls", version=2, **{"root.pem": authority.path.read_text()})
+        assert (await world.pool.open(private)).problem is None
+
+
+async def test_certificates_that_the_tls_library_refuses_are_a_wrong_bundle(world: World) -> None:
+    world.secrets.put("team", "tls", **{"ca.crt": "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"})
+    spec = {"s3": {"region": "eu-west-1"}, "credentials": {"anonymous": {}}, "caBundle": {"secretRef": {"name": "tls"}}}
+    with pytest.raises(CABundleInvalidError):
+        await world.pool.open(snapshot("StowLocation", "broken", spec=spec))
 
 
 async def test_many_locations_are_built_side_by_side(world: World) -> None:

@@ -1,7 +1,8 @@
-"""driver_plan and store_config: what a location may have, decided before anything is built."""
+"""store_plan and store_config: what a location may have, decided before anything is built."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from fakes.kube import START, namespace_snapshot, snapshot
 from stow.api.backend import AmbientCredentials, AnonymousCredentials
 from stow.api.location import location_spec
+from stow.dev.certificates import Authority
 from stow.errors import (
     AmbientCredentialsForbiddenError,
+    CABundleInvalidError,
+    CABundleMissingError,
     CredentialsInvalidError,
     CredentialsMissingError,
     InvalidSpecError,
@@ -20,7 +24,8 @@ from stow.errors import (
     UnsupportedCredentialTypeError,
 )
 from stow.kube.cache import ObjectCache
-from stow.kube.plans import DriverPlan, LocalPlan, PlanSettings, S3Plan, driver_plan, route_of, secret_ref, store_config
+from stow.kube.plans import DriverPlan, LocalPlan, PlanSettings, RemotePlan, route_of, store_config, store_plan
+from stow.kube.sources import Sources, source_refs
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import SecretData
 from stow.storage.model import ContainerEntry, Method, Origin, Scope
@@ -40,14 +45,16 @@ def cluster(spec: dict[str, Any], name: str = "shared") -> Snapshot:
 
 
 def plan(location: Snapshot, secret: SecretData | None = None, settings: PlanSettings = SETTINGS) -> DriverPlan:
-    return driver_plan(location, location_spec(location.ref.kind, location.spec), secret, settings=settings)
+    spec = location_spec(location.ref.kind, location.spec)
+    return store_plan(location, spec, Sources(secret), settings=settings).main
 
 
 def test_a_secret_is_read_in_the_location_s_namespace_and_for_a_cluster_location_in_the_operator_s() -> None:
     spec = {"s3": S3, "credentials": {"secretRef": {"name": "key"}}}
     for location, expected in ((namespaced(spec), ("team", "key")), (cluster(spec), ("stow-system", "key"))):
         parsed = location_spec(location.ref.kind, location.spec)
-        assert secret_ref(location, parsed, SETTINGS) == expected
+        found = source_refs(location, parsed, system_namespace="stow-system")
+        assert found.all() == {ObjectRef("Secret", *expected)}
 
 
 def test_local_folders_of_tenants_and_of_the_platform_never_meet() -> None:
@@ -118,15 +125,54 @@ def test_a_missing_secret_is_named_to_its_own_namespace_only() -> None:
     assert "stow-system" not in raised.value.message
 
 
+BUNDLED = {"s3": S3, "credentials": {"anonymous": {}}, "caBundle": {"configMapRef": {"name": "the-ca", "key": "x.pem"}}}
+
+
+def bundled(location: Snapshot, data: dict[str, bytes] | None) -> DriverPlan:
+    found = None if data is None else SecretData("u", "1", data)
+    spec = location_spec(location.ref.kind, location.spec)
+    return store_plan(location, spec, Sources(ca_bundle=found), settings=SETTINGS).main
+
+
+@pytest.mark.parametrize("make", [namespaced, cluster])
+def test_a_bundle_that_is_absent_is_told_apart_from_one_that_is_wrong(
+    make: Callable[[dict[str, Any]], Snapshot],
+) -> None:
+    with pytest.raises(CABundleMissingError, match=r"spec\.caBundle\.configMapRef"):
+        bundled(make(BUNDLED), None)
+    with pytest.raises(CABundleMissingError, match=r"lacks the key x\.pem"):
+        bundled(make(BUNDLED), {"ca.crt": b"planted"})
+    with pytest.raises(CABundleInvalidError, match=r"x\.pem") as raised:
+        bundled(make(BUNDLED), {"x.pem": b"planted"})
+    assert "planted" not in raised.value.message
+
+
+def test_a_missing_bundle_is_named_to_its_own_namespace_only() -> None:
+    with pytest.raises(CABundleMissingError, match="the-ca"):
+        bundled(namespaced(BUNDLED), None)
+    with pytest.raises(CABundleMissingError) as raised:
+        bundled(cluster(BUNDLED), None)
+    assert "the-ca" not in raised.value.message
+
+
+def test_bundles_with_the_same_certificates_give_equal_plans(tmp_path: Path) -> None:
+    pem = Authority(tmp_path, now=START).path.read_bytes()
+    found = bundled(namespaced(BUNDLED), {"x.pem": pem})
+    assert isinstance(found, RemotePlan)
+    assert found.ca_pem == pem
+    assert found == bundled(namespaced(BUNDLED), {"x.pem": b"# renamed\n" + pem, "other": b"x"})
+    assert found != bundled(namespaced(BUNDLED), {"x.pem": pem + pem})
+
+
 def test_a_tenant_may_use_ambient_credentials_where_the_process_was_told_so() -> None:
     found = plan(namespaced(AMBIENT), settings=PlanSettings("stow-system", ambient_for_namespaced=True))
-    assert isinstance(found, S3Plan)
+    assert isinstance(found, RemotePlan)
     assert found.credentials == AmbientCredentials()
 
 
 def test_anonymous_needs_no_secret() -> None:
     found = plan(namespaced({"s3": S3, "credentials": {"anonymous": {}}}))
-    assert isinstance(found, S3Plan)
+    assert isinstance(found, RemotePlan)
     assert found.credentials == AnonymousCredentials()
 
 

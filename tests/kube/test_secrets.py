@@ -12,9 +12,8 @@ from fakes.kube import FakeClock, FakeSecrets, refusal, settle, snapshot
 from kubehelp import ServiceAccounts
 from stow.errors import ControlPlaneError
 from stow.kube.cache import ObjectCache
-from stow.kube.plans import PlanSettings
 from stow.kube.rest import Requests, collection_path, object_path
-from stow.kube.secrets import SecretPoller, SecretReader, referenced_secrets
+from stow.kube.secrets import SecretPoller, SecretReader, referenced_sources
 from stow.kube.tokens import request_token
 from stow.reconcile.objects import ObjectRef
 from stow.reconcile.ports import SecretData
@@ -25,6 +24,10 @@ SECOND = ObjectRef("StowLocation", "team", "second")
 KEY = ("team", "key")
 
 
+def secret(namespace: str, name: str) -> ObjectRef:
+    return ObjectRef("Secret", namespace, name)
+
+
 class World:
     """A poller on fakes; `key` is used by two locations."""
 
@@ -32,7 +35,7 @@ class World:
         self.clock = FakeClock()
         self.secrets = FakeSecrets()
         self.secrets.put(*KEY, secret="one")
-        self.referenced: dict[tuple[str, str], set[ObjectRef]] = {KEY: {FIRST, SECOND}}
+        self.referenced: dict[ObjectRef, set[ObjectRef]] = {secret(*KEY): {FIRST, SECOND}}
         self.woken: list[str] = []
         self.chance: list[tuple[float, float]] = []
         self.poller = SecretPoller(
@@ -80,6 +83,21 @@ async def test_a_changed_secret_wakes_every_location_that_uses_it(version: int, 
     await world.poller.poll()
     assert sorted(world.woken) == ["first", "second"]
     assert await world.value() == b"two"
+
+
+async def test_a_config_map_of_the_same_name_is_another_object() -> None:
+    world = World()
+    world.referenced[ObjectRef("ConfigMap", *KEY)] = {SECOND}
+    world.secrets.put_config_map(*KEY, {"ca.crt": b"one"})
+    await world.value()
+    await world.poller.config_map(*KEY)
+    world.secrets.put_config_map(*KEY, {"ca.crt": b"two"}, version=2)
+    await world.poller.poll()
+    assert world.woken == ["second"]
+    found = await world.poller.config_map(*KEY)
+    assert found is not None
+    assert found.data == {"ca.crt": b"two"}
+    assert await world.value() == b"one"
 
 
 async def test_a_secret_that_goes_and_comes_wakes_both_times() -> None:
@@ -185,10 +203,13 @@ class SlowSecrets:
         await self.gate.wait()
         return await self.inner.get(namespace, name)
 
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        return await self.inner.config_map(namespace, name)
+
 
 async def test_at_most_eight_reads_are_in_flight() -> None:
     world = World()
-    world.referenced = {("team", f"key-{at}"): {FIRST} for at in range(50)}
+    world.referenced = {secret("team", f"key-{at}"): {FIRST} for at in range(50)}
     counting = CountingSecrets()
     await SecretPoller(counting, lambda: world.referenced, clock=world.clock).poll()
     assert (counting.most, counting.total) == (8, 50)
@@ -206,22 +227,31 @@ class CountingSecrets:
         self.now -= 1
         return None
 
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        return await self.get(namespace, name)
 
-def test_the_secrets_of_all_readable_locations_are_referenced() -> None:
+
+def test_the_secrets_and_bundles_of_all_readable_locations_are_referenced() -> None:
     cache = ObjectCache()
     s3: dict[str, Any] = {"s3": {"region": "eu-west-1"}}
     cache.apply(snapshot("StowLocation", "one", spec={**s3, "credentials": {"secretRef": {"name": "key"}}}))
-    cache.apply(snapshot("StowLocation", "two", spec={**s3, "credentials": {"secretRef": {"name": "key"}}}))
+    bundle = {"caBundle": {"configMapRef": {"name": "ca"}}}
+    cache.apply(snapshot("StowLocation", "two", spec={**s3, **bundle, "credentials": {"secretRef": {"name": "key"}}}))
     cache.apply(snapshot("StowLocation", "three", spec={**s3, "credentials": {"anonymous": {}}}))
     cache.apply(snapshot("StowLocation", "broken", spec={"s3": 7}))
     cluster = snapshot(
-        "ClusterStowLocation", "big", namespace=None, spec={**s3, "credentials": {"secretRef": {"name": "key"}}}
+        "ClusterStowLocation",
+        "big",
+        namespace=None,
+        spec={**s3, "caBundle": {"configMapRef": {"name": "key"}}, "credentials": {"secretRef": {"name": "key"}}},
     )
     cache.apply(cluster)
-    found = referenced_secrets(cache, PlanSettings(namespace="stow-system"))
+    found = referenced_sources(cache, system_namespace="stow-system")
     assert {key: {ref.name for ref in refs} for key, refs in found.items()} == {
-        ("team", "key"): {"one", "two"},
-        ("stow-system", "key"): {"big"},
+        secret("team", "key"): {"one", "two"},
+        secret("stow-system", "key"): {"big"},
+        ObjectRef("ConfigMap", "team", "ca"): {"two"},
+        ObjectRef("ConfigMap", "stow-system", "key"): {"big"},
     }
 
 
@@ -239,6 +269,26 @@ async def test_a_secret_is_read_by_name_with_the_right_to_get_it_alone(
     assert found.data == {"AWS_ACCESS_KEY_ID": b"AKIA"}
     assert "AKIA" not in repr(found)
     assert await reader.get(namespace, "absent") is None
+
+
+async def test_a_config_map_is_read_with_the_right_to_get_it_alone(
+    request_as_admin: Requests, accounts: ServiceAccounts, namespace: str
+) -> None:
+    body = {"metadata": {"name": "ca"}, "data": {"ca.crt": "text"}, "binaryData": {"other": "AAE="}}
+    await request_as_admin("POST", collection_path("ConfigMap", namespace), body=body)
+    await accounts.make("operator")
+    await accounts.allow("operator", [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}])
+    issued = await request_token(request_as_admin, namespace=namespace, service_account="operator", audience=ISSUER)
+    reader = SecretReader(accounts.connected(issued.token))
+    found = await reader.config_map(namespace, "ca")
+    assert found is not None
+    assert found.data == {"ca.crt": b"text", "other": b"\0\x01"}
+    assert await reader.config_map(namespace, "absent") is None
+    await accounts.make("nobody")
+    other = await request_token(request_as_admin, namespace=namespace, service_account="nobody", audience=ISSUER)
+    with pytest.raises(ControlPlaneError) as raised:
+        await SecretReader(accounts.connected(other.token)).config_map(namespace, "ca")
+    assert raised.value.status == 403
 
 
 async def test_a_secret_that_may_not_be_read_is_not_absent_and_its_name_is_not_told(
@@ -259,7 +309,7 @@ async def test_a_rotated_secret_of_the_real_api_server_is_noticed_in_the_next_ro
     body = {"metadata": {"name": "key"}, "stringData": {"secret": "one"}}
     await request_as_admin("POST", collection_path("Secret", namespace), body=body)
     location, clock = ObjectRef("StowLocation", namespace, "main"), FakeClock()
-    poller = SecretPoller(SecretReader(request_as_admin), lambda: {(namespace, "key"): {location}}, clock=clock)
+    poller = SecretPoller(SecretReader(request_as_admin), lambda: {secret(namespace, "key"): {location}}, clock=clock)
     woken: list[ObjectRef] = []
     poller.subscribe(woken.append)
     await poller.poll()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from prometheus_client import CollectorRegistry
 
 from fakes.kube import FakeClock, FakeSecrets, settle, snapshot
 from stow.api.credentials import S3AccessKey
+from stow.dev.certificates import Authority
 from stow.drivers.memory import MemoryBackend, MemoryDriver
 from stow.errors import (
     AccessDeniedError,
     BackendFailedError,
     BackendTimeoutError,
     BackendUnreachableError,
+    CABundleInvalidError,
+    CABundleMissingError,
     ContainerNotAllowedError,
     ControlPlaneError,
     CredentialsMissingError,
@@ -27,7 +31,7 @@ from stow.errors import (
     StowError,
 )
 from stow.kube.cache import ObjectCache
-from stow.kube.plans import DriverPlan, PlanSettings, S3Plan
+from stow.kube.plans import DriverPlan, PlanSettings, RemotePlan
 from stow.kube.stores import MAX_RETIRED, PoolParts, PoolSettings, StorePool
 from stow.reconcile.objects import Snapshot
 from stow.storage.metrics import StoreMetrics
@@ -37,7 +41,7 @@ from stow.storage.model import Marker, Method, Origin, Scope
 class WatchedDriver(MemoryDriver):
     """A memory driver whose probe can fail, hang, and whose end is seen."""
 
-    def __init__(self, world: World, plan: S3Plan) -> None:
+    def __init__(self, world: World, plan: RemotePlan) -> None:
         super().__init__(clock=world.clock, identity=f"mem://{plan.spec.endpoint}", backend=world.backend)
         self.world = world
         self.closed = 0
@@ -62,7 +66,7 @@ class World:
         self.secrets.put("team", "key", AWS_ACCESS_KEY_ID="AKIA1", AWS_SECRET_ACCESS_KEY="one")
         self.backend = MemoryBackend()
         self.built: list[WatchedDriver] = []
-        self.plans: list[S3Plan] = []
+        self.plans: list[RemotePlan] = []
         self.probes = 0
         self.probe_error: StowError | None = None
         self.factory_error: Exception | None = None
@@ -83,7 +87,7 @@ class World:
         self.pool = StorePool(parts, PlanSettings(namespace="stow-system"), settings)
 
     def factory(self, plan: DriverPlan) -> WatchedDriver:
-        assert isinstance(plan, S3Plan)
+        assert isinstance(plan, RemotePlan)
         self.plans.append(plan)
         if self.factory_error is not None:
             raise self.factory_error
@@ -228,6 +232,29 @@ async def test_a_secret_that_is_gone_keeps_the_last_good_store() -> None:
     opened = await world.pool.open(location())
     assert opened.store is good
     assert isinstance(opened.problem, CredentialsMissingError)
+
+
+async def test_a_changed_bundle_is_in_use_and_a_bad_one_keeps_the_last_good_store(tmp_path: Path) -> None:
+    world = World()
+    bundled = location(caBundle={"configMapRef": {"name": "ca"}})
+    with pytest.raises(CABundleMissingError):
+        await world.pool.open(bundled)
+    pem = Authority(tmp_path, now=world.clock.now).path.read_bytes()
+    world.secrets.put_config_map("team", "ca", {"ca.crt": pem})
+    good = (await world.pool.open(bundled)).store
+    assert world.plans[-1].ca_pem == pem
+    world.secrets.put_config_map("team", "ca", {"ca.crt": b"no certificate"}, version=2)
+    opened = await world.pool.open(bundled)
+    assert opened.store is good
+    assert isinstance(opened.problem, CABundleInvalidError)
+    del world.secrets.config_maps[("team", "ca")]
+    opened = await world.pool.open(bundled)
+    assert opened.store is good
+    assert isinstance(opened.problem, CABundleMissingError)
+    world.secrets.put_config_map("team", "ca", {"ca.crt": pem + pem}, version=3)
+    opened = await world.pool.open(bundled)
+    assert opened.store is not good
+    assert opened.problem is None
 
 
 async def test_a_secret_that_cannot_be_read_is_not_a_missing_one() -> None:

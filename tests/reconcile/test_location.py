@@ -14,6 +14,8 @@ from stow.errors import (
     BackendFailedError,
     BackendThrottledError,
     BackendUnreachableError,
+    CABundleInvalidError,
+    CABundleMissingError,
     CredentialsInvalidError,
     CredentialsMissingError,
     EndpointForbiddenError,
@@ -117,6 +119,8 @@ async def test_each_probe_failure_has_its_conditions(
         (CredentialsMissingError("The Secret keys does not exist; create it."), "CredentialsMissing"),
         (UnsupportedCredentialTypeError("Only access keys."), "UnsupportedCredentialType"),
         (LocalDisabledError("No local root."), "LocalDisabled"),
+        (CABundleMissingError("No ConfigMap."), "CABundleMissing"),
+        (CABundleInvalidError("No certificate."), "CABundleInvalid"),
     ],
 )
 async def test_a_location_that_cannot_be_opened_says_why(world: World, error: Any, reason: str) -> None:
@@ -132,6 +136,14 @@ async def test_a_broken_change_shows_although_the_last_good_client_goes_on(world
     await world.reconcile(ref)
     assert world.condition(ref) == ("False", "CredentialsMissing")
     assert world.condition(ref, "CredentialsValid") == ("False", "CredentialsMissing")
+
+
+async def test_a_broken_bundle_says_nothing_about_the_credentials(world: World) -> None:
+    ref = await world.location()
+    world.stores.problems["place"] = CABundleInvalidError("No certificate.")
+    await world.reconcile(ref)
+    assert world.condition(ref) == ("False", "CABundleInvalid")
+    assert world.condition(ref, "CredentialsValid") == ("True", "Succeeded")
 
 
 async def test_the_backend_is_probed_once_an_interval_however_often_it_is_woken(world: World) -> None:

@@ -6,7 +6,7 @@ kind of location may use it is the operator's setting.
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from stow.api.fields import Fields, invalid_spec
@@ -26,6 +26,7 @@ _MAX_URL_LENGTH: Final = 512
 class S3Spec:
     """An S3 endpoint. Without an endpoint it is AWS in `region`; `region` is None where only an endpoint is given."""
 
+    member: ClassVar[str] = "s3"
     endpoint: str | None
     region: str | None
     addressing_style: str = "Auto"
@@ -36,6 +37,7 @@ class S3Spec:
 class LocalSpec:
     """A folder below the tenancy root, as a relative path without empty, `.` or `..` segments."""
 
+    member: ClassVar[str] = "local"
     path: str
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from stow.api.backend import Backend, Credentials, S3Spec, backend_of, credentials_of, url_field
+from stow.api.backend import Backend, Credentials, LocalSpec, backend_of, credentials_of, url_field
 from stow.api.durations import duration_field
 from stow.api.fields import Fields
 from stow.api.meta import CLUSTER_STOW_LOCATION, LOCATION_KINDS
 from stow.api.names import DNS_LABEL, NAMESPACE_TOKEN, is_container_name, is_name_pattern
 from stow.api.namespaces import AllowedNamespaces, allowed_namespaces_from_fields
+from stow.api.trust import CABundleRef, ca_bundle_of
 
 SIGNED_METHODS: Final = ("GET", "PUT", "HEAD", "DELETE")
 
@@ -54,6 +55,8 @@ class SignedURLSpec:
     methods: tuple[str, ...] = ("GET",)
     default_ttl: timedelta = DEFAULT_SIGNED_TTL
     max_ttl: timedelta = DEFAULT_MAX_SIGNED_TTL
+    credentials: Credentials | None = None
+    """None: those of the location itself sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class LocationSpec:
     dynamic_containers: DynamicContainersSpec = DynamicContainersSpec()
     signed_url: SignedURLSpec = SignedURLSpec()
     limits: LimitsSpec = LimitsSpec()
+    ca_bundle: CABundleRef | None = None
     allowed_namespaces: AllowedNamespaces = field(default_factory=AllowedNamespaces)
     loadable_containers: frozenset[LoadableContainer] = frozenset()
     probe_interval: timedelta = DEFAULT_PROBE_INTERVAL
@@ -94,8 +98,8 @@ class LocationSpec:
 
     @property
     def member(self) -> str:
-        """The name of the union member that is set, which never changes: `s3` or `local`."""
-        return "s3" if isinstance(self.backend, S3Spec) else "local"
+        """The name of the union member that is set, which never changes, such as `s3` or `local`."""
+        return self.backend.member
 
 
 def default_container_name_pattern(kind: str) -> str:
@@ -122,6 +126,7 @@ def location_spec(kind: str, raw: object) -> LocationSpec:
         dynamic_containers=_dynamic_containers(spec, is_cluster=is_cluster),
         signed_url=_signed_url(spec),
         limits=_limits(spec),
+        ca_bundle=_ca_bundle(spec, backend),
         allowed_namespaces=allowed_namespaces_from_fields(spec.child("allowedNamespaces")),
         loadable_containers=_loadable(spec),
         probe_interval=duration_field(
@@ -178,6 +183,12 @@ def _signed_url(spec: Fields) -> SignedURLSpec:
     if default_ttl > max_ttl:
         raise signed.error("defaultTTL", "must not be longer than maxTTL")
     return SignedURLSpec(url_field(signed, "endpoint", with_path=True), methods, default_ttl, max_ttl)
+
+
+def _ca_bundle(spec: Fields, backend: Backend) -> CABundleRef | None:
+    if isinstance(backend, LocalSpec) and spec.has("caBundle"):
+        raise spec.error("caBundle", "must be absent: a local location has no connection to secure")
+    return ca_bundle_of(spec)
 
 
 def _limits(spec: Fields) -> LimitsSpec:

@@ -63,6 +63,8 @@ class Reason(StrEnum):
     UNSUPPORTED_CREDENTIAL_TYPE = "UnsupportedCredentialType"
     AMBIENT_CREDENTIALS_FORBIDDEN = "AmbientCredentialsForbidden"
     CREDENTIALS_UNVERIFIED = "CredentialsUnverified"
+    CA_BUNDLE_MISSING = "CABundleMissing"
+    CA_BUNDLE_INVALID = "CABundleInvalid"
 
     DENIED = "Denied"
     UNREACHABLE = "Unreachable"
@@ -136,6 +138,12 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         ),
         Reason.CREDENTIALS_UNVERIFIED: ReasonInfo(
             (ConditionType.CREDENTIALS_VALID,), "The credentials are complete, but the backend could not be asked."
+        ),
+        Reason.CA_BUNDLE_MISSING: ReasonInfo(
+            _READY_RECONCILING, "The Secret or ConfigMap of spec.caBundle is absent, or lacks the key."
+        ),
+        Reason.CA_BUNDLE_INVALID: ReasonInfo(
+            _READY_RECONCILING, "What spec.caBundle names is no bundle of PEM certificates."
         ),
         Reason.DENIED: ReasonInfo(
             (*_CREDENTIALS, ConditionType.REACHABLE, ConditionType.DELETION_BLOCKED),

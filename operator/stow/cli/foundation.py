@@ -28,7 +28,7 @@ from stow.kube.factories import driver_factories
 from stow.kube.keys import Keys, KeySecret
 from stow.kube.plans import PlanSettings
 from stow.kube.rest import Requests, requests
-from stow.kube.secrets import SecretPoller, SecretReader, referenced_secrets
+from stow.kube.secrets import SecretPoller, SecretReader, referenced_sources
 from stow.kube.stores import PoolParts, PoolSettings, StorePool
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import utc_now
@@ -82,7 +82,7 @@ async def foundation(settings: Settings, *, reconciles: bool) -> AsyncIterator[F
         keys = Keys(key_secret, clock=utc_now)
         secrets = SecretPoller(
             SecretReader(request),
-            lambda: referenced_secrets(cache, plans),
+            lambda: referenced_sources(cache, system_namespace=plans.namespace),
             clock=utc_now,
             interval=settings.secret_poll_interval,
         )

@@ -51,6 +51,8 @@ STATUS: Final[Mapping[type[StowError], int]] = {
     errors.AccessDeniedError: 502,
     errors.SignedURLExpiredError: 403,
     errors.AmbientCredentialsForbiddenError: 502,
+    errors.CABundleMissingError: 503,
+    errors.CABundleInvalidError: 502,
     errors.EndpointForbiddenError: 502,
     errors.LocalDisabledError: 503,
     errors.ControlPlaneError: 503,

@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
 
-from stow.drivers.s3.endpoint import AddressingStyle, Endpoint
 from stow.errors import BackendFailedError, BackendTimeoutError, BackendUnreachableError, StowError
-from stow.kube.plans import DriverPlan, S3Plan, metrics_label
+from stow.kube.plans import DriverPlan, StorePlan, metrics_label
 from stow.reconcile.objects import ObjectRef
 from stow.storage.clock import Clock
 from stow.storage.config import StoreConfig
@@ -26,18 +27,19 @@ from stow.storage.store import StowStore
 Factory = Callable[[DriverPlan], Driver]
 """Builds a driver without I/O."""
 
+_PORTS: Final = {"http": 80, "https": 443}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A store as spec, Secret and keys ask for it now."""
+    """A store as spec, Secrets and keys ask for it now."""
 
-    plan: DriverPlan
+    plan: StorePlan
     config: StoreConfig
     cursor_key: bytes = field(repr=False)
-    version: tuple[int, str, str]
-    """Generation of the location, UID and resource version of its Secret."""
+    version: tuple[int, tuple[tuple[str, str], ...]]
+    """Generation of the location; UID and resource version of each Secret and ConfigMap that it refers to."""
 
     def same_client(self, other: Wanted) -> bool:
         """Whether a store that was built for the other one serves this one too; the rules in ``config`` can be changed later."""
@@ -67,7 +69,7 @@ class StoreBuilder:
         """
         try:
             async with asyncio.timeout(self.timeout_s):
-                await self._check_endpoint(wanted.plan)
+                await self._check_endpoint(wanted.plan.main)
                 return await self._probed(ref, wanted, discard)
         except TimeoutError as exc:
             raise BackendTimeoutError("The location's backend did not answer in time.") from exc
@@ -79,22 +81,21 @@ class StoreBuilder:
 
     async def _check_endpoint(self, plan: DriverPlan) -> None:
         """SDK calls may resolve by themselves, so a forbidden address is refused before there is a client."""
-        if not isinstance(plan, S3Plan) or plan.spec.endpoint is None:
+        if plan.endpoint is None:
             return
-        style = AddressingStyle(plan.spec.addressing_style)
-        endpoint = Endpoint.of(plan.spec.endpoint, region=plan.spec.region, addressing=style)
+        url = urlsplit(plan.endpoint)
         try:
-            await self.egress.addresses(endpoint.host.strip("[]"), endpoint.port, resolve=self.resolve)
+            await self.egress.addresses(url.hostname or "", url.port or _PORTS[url.scheme], resolve=self.resolve)
         except OSError as exc:
             raise BackendUnreachableError("The host of the location's endpoint does not resolve.") from exc
 
     async def _probed(self, ref: ObjectRef, wanted: Wanted, discard: Callable[[StowStore], None]) -> StowStore:
-        member = wanted.plan.member
+        main = wanted.plan.main
         store = StowStore(
             wanted.config,
-            self.factories[member](wanted.plan),
+            self.factories[main.member](main),
             clock=self.clock,
-            metrics=self.metrics.bind(kind=member, location=metrics_label(ref)),
+            metrics=self.metrics.bind(kind=main.member, location=metrics_label(ref)),
             cursor_key=wanted.cursor_key,
             crash=self.crash,
         )

@@ -5,6 +5,7 @@ Each SDK is imported when the first location of its kind is built: boto3 alone c
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -12,13 +13,15 @@ from stow.api.backend import AmbientCredentials
 from stow.api.credentials import S3AccessKey
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.s3.endpoint import AddressingStyle
+from stow.errors import CABundleInvalidError, InvalidSpecError
 from stow.kube.builder import Factory
-from stow.kube.plans import DriverPlan, LocalPlan, S3Plan, route_of
+from stow.kube.plans import DriverPlan, LocalPlan, RemotePlan, route_of
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import Clock
 from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring
+from stow.transport.tls import trust
 
 
 def driver_factories(
@@ -26,9 +29,19 @@ def driver_factories(
 ) -> Mapping[str, Factory]:
     """``keyring`` gives the keys of local signatures at each use; ``budget`` bounds what all uploads of the process buffer."""
 
+    contexts: list[ssl.SSLContext] = []
+
+    def trusting(plan: RemotePlan) -> ssl.SSLContext:
+        """One context for all locations without a bundle: each holds every public authority."""
+        if plan.ca_pem is not None:
+            return _trust(plan.ca_pem)
+        if not contexts:
+            contexts.append(_trust(None))
+        return contexts[0]
+
     def s3(plan: DriverPlan) -> Driver:
-        assert isinstance(plan, S3Plan)  # noqa: S101 - the table's key is the plan's own member
-        return _s3_driver(plan, clock=clock, egress=egress, budget=budget)
+        assert isinstance(plan, RemotePlan)  # noqa: S101 - the table's key is the plan's own member
+        return _s3_driver(plan, clock=clock, egress=egress, budget=budget, ssl_context=trusting(plan))
 
     def local(plan: DriverPlan) -> Driver:
         assert isinstance(plan, LocalPlan)  # noqa: S101 - the table's key is the plan's own member
@@ -37,7 +50,9 @@ def driver_factories(
     return MappingProxyType({"s3": s3, "local": local})
 
 
-def _s3_driver(plan: S3Plan, *, clock: Clock, egress: EgressPolicy, budget: ByteBudget) -> Driver:
+def _s3_driver(
+    plan: RemotePlan, *, clock: Clock, egress: EgressPolicy, budget: ByteBudget, ssl_context: ssl.SSLContext
+) -> Driver:
     from stow.drivers.s3.config import Ambient, Anonymous, Dialect, S3Config, StaticCredentials  # late: see above
     from stow.drivers.s3.driver import S3Driver
 
@@ -57,8 +72,16 @@ def _s3_driver(plan: S3Plan, *, clock: Clock, egress: EgressPolicy, budget: Byte
         dialect=Dialect(plan.spec.dialect),
         presign_endpoint=plan.presign_endpoint,
         egress=egress,
+        ssl_context=ssl_context,
     )
     return S3Driver(config, clock=clock, budget=budget)
+
+
+def _trust(ca_pem: bytes | None) -> ssl.SSLContext:
+    try:
+        return trust(ca_pem)
+    except InvalidSpecError as exc:
+        raise CABundleInvalidError("spec.caBundle holds a certificate that the TLS library does not take.") from exc
 
 
 def _local_driver(plan: LocalPlan, *, clock: Clock, keyring: Callable[[], Keyring]) -> Driver:

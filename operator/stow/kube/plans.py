@@ -1,4 +1,4 @@
-"""What a location's spec and Secret ask for: which driver, with which credentials, under which rules. Pure.
+"""What a location's spec and what it refers to ask for: which drivers, with which credentials, under which rules. Pure.
 
 A plan is complete and already allowed: what the schema cannot refuse - credentials of another kind, what belongs to the platform, a
 process without a local root - is refused here, before anything is built or connected. Two equal plans give the same client, so a
@@ -13,26 +13,17 @@ from pathlib import Path
 from typing import ClassVar, Final, Protocol
 from urllib.parse import quote
 
-from stow.api.backend import AmbientCredentials, AnonymousCredentials, LocalSpec, S3Spec, SecretCredentials
-from stow.api.credentials import CredentialsProblem, S3AccessKey, s3_access_key
+from stow.api.backend import LocalSpec, S3Spec
 from stow.api.location import LocationSpec
 from stow.api.names import NameVerdict, judge_name
-from stow.api.reasons import Reason
 from stow.drivers.local.roots import CLUSTER_TENANT, resolve_root
-from stow.errors import (
-    AmbientCredentialsForbiddenError,
-    CredentialsInvalidError,
-    CredentialsMissingError,
-    LocalDisabledError,
-    UnsupportedCredentialTypeError,
-)
+from stow.errors import LocalDisabledError
+from stow.kube.identities import Asker, Identity, identity
+from stow.kube.sources import Sources, ca_certificates
 from stow.reconcile.objects import ObjectRef, Snapshot
-from stow.reconcile.ports import Objects, SecretData
+from stow.reconcile.ports import Objects
 from stow.storage.config import StoreConfig
 from stow.storage.model import ContainerEntry, Method, Origin, Scope
-
-SecretRef = tuple[str, str]
-"""Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +39,23 @@ class PlanSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class S3Plan:
-    """An S3 client."""
+class RemotePlan:
+    """A client of a backend that is reached by HTTP. ``ca_pem``: whom it trusts beside the system's authorities."""
 
-    member: ClassVar[str] = "s3"
     spec: S3Spec
-    credentials: S3AccessKey | AmbientCredentials | AnonymousCredentials = field(repr=False)
+    credentials: Identity = field(repr=False)
     presign_endpoint: str | None = None
+    ca_pem: bytes | None = field(default=None, repr=False)
+
+    @property
+    def member(self) -> str:
+        """The union member of the spec."""
+        return self.spec.member
+
+    @property
+    def endpoint(self) -> str | None:
+        """The URL that somebody wrote, which may lead anywhere; None where the kind has its own."""
+        return self.spec.endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +63,45 @@ class LocalPlan:
     """A folder: ``root`` lies below ``base``. Without ``public_url`` nothing is signed."""
 
     member: ClassVar[str] = "local"
+    endpoint: ClassVar[None] = None
     location: ObjectRef
     root: Path
     base: Path
     public_url: str | None = None
 
 
-DriverPlan = S3Plan | LocalPlan
+DriverPlan = RemotePlan | LocalPlan
 
 
-def secret_ref(location: Snapshot, spec: LocationSpec, settings: PlanSettings) -> SecretRef | None:
-    """The Secret that holds the location's credentials: its own namespace's, or the process's for a cluster location."""
-    if not isinstance(spec.credentials, SecretCredentials):
-        return None
-    return location.ref.namespace or settings.namespace, spec.credentials.secret_name
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    """The drivers of one store. ``signed_url``: a second one that signs, where the spec has credentials of their own for that."""
+
+    main: DriverPlan
+    signed_url: RemotePlan | None = None
 
 
-def driver_plan(
-    location: Snapshot, spec: LocationSpec, secret: SecretData | None, *, settings: PlanSettings
-) -> DriverPlan:
-    """``secret`` is that of :func:`secret_ref`, None where it is absent or none is asked for.
+def store_plan(location: Snapshot, spec: LocationSpec, sources: Sources, *, settings: PlanSettings) -> StorePlan:
+    """``sources``: what the location refers to, as it is now.
 
     Raises:
         LocalDisabledError, AmbientCredentialsForbiddenError, CredentialsMissingError, CredentialsInvalidError,
-        UnsupportedCredentialTypeError, InvalidSpecError.
+        UnsupportedCredentialTypeError, CABundleMissingError, CABundleInvalidError, InvalidSpecError.
     """
     if isinstance(spec.backend, LocalSpec):
-        return _local_plan(location, spec.backend, spec.signed_url.endpoint, settings)
-    return S3Plan(spec.backend, _credentials(location, spec, secret, settings), spec.signed_url.endpoint)
+        return StorePlan(_local_plan(location, spec.backend, spec.signed_url.endpoint, settings))
+    asker = Asker(location.ref, ambient_allowed=_ambient_allowed(spec, settings))
+    main = RemotePlan(
+        spec.backend,
+        identity(asker, spec.credentials, sources.credentials, field="spec.credentials"),
+        spec.signed_url.endpoint,
+        ca_certificates(location.ref, spec.ca_bundle, sources.ca_bundle),
+    )
+    return StorePlan(main)
+
+
+def _ambient_allowed(spec: LocationSpec, settings: PlanSettings) -> bool:
+    return settings.ambient_for_cluster if spec.is_cluster else settings.ambient_for_namespaced
 
 
 def _local_plan(location: Snapshot, local: LocalSpec, endpoint: str | None, settings: PlanSettings) -> LocalPlan:
@@ -101,38 +113,6 @@ def _local_plan(location: Snapshot, local: LocalSpec, endpoint: str | None, sett
     tenant = CLUSTER_TENANT if location.ref.namespace is None else location.ref.namespace
     root = resolve_root(settings.local_root, tenant, local.path)
     return LocalPlan(location.ref, root, settings.local_root, endpoint or settings.public_url)
-
-
-def _credentials(
-    location: Snapshot, spec: LocationSpec, secret: SecretData | None, settings: PlanSettings
-) -> S3AccessKey | AmbientCredentials | AnonymousCredentials:
-    match spec.credentials:
-        case SecretCredentials(secret_name=name):
-            return _access_key(location, name, secret)
-        case AmbientCredentials() as ambient:
-            if not (settings.ambient_for_cluster if spec.is_cluster else settings.ambient_for_namespaced):
-                raise AmbientCredentialsForbiddenError(
-                    f"A {location.ref.kind} may not use the operator's own credentials here: set "
-                    "spec.credentials.secretRef, or ask the platform team to allow ambient credentials."
-                )
-            return ambient
-        case _:
-            return AnonymousCredentials()
-
-
-def _access_key(location: Snapshot, name: str, secret: SecretData | None) -> S3AccessKey:
-    if secret is None:
-        # Errors of a cluster location may reach people who must not learn what is in the operator's namespace.
-        which = f"The Secret {name}" if location.ref.namespace else "The Secret of spec.credentials.secretRef"
-        where = "the location's namespace" if location.ref.namespace else "the operator's namespace"
-        raise CredentialsMissingError(f"{which} does not exist in {where}; create it.")
-    found = s3_access_key(secret.data)
-    if not isinstance(found, CredentialsProblem):
-        return found
-    message = f"The credentials of spec.credentials.secretRef cannot be used: {found.message}."
-    if found.reason is Reason.UNSUPPORTED_CREDENTIAL_TYPE:
-        raise UnsupportedCredentialTypeError(message)
-    raise CredentialsInvalidError(message)
 
 
 class KnownContainers(Objects, Protocol):

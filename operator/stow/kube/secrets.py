@@ -1,6 +1,6 @@
-"""Secrets of locations: read by name with ``get``, never listed or watched, and looked at again every half a minute.
+"""Secrets and ConfigMaps of locations: read by name with ``get``, never listed or watched, and looked at again every half a minute.
 
-Each Secret is read once a round, however many locations use it; whoever asks gets what the last round saw. A read that fails - denied, no
+Each of them is read once a round, however many locations use it; whoever asks gets what the last round saw. A read that fails - denied, no
 answer - changes nothing: only a clear 404 is "absent". Values never leave in a log or an error.
 """
 
@@ -12,15 +12,15 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from stow.api.credentials import decode_secret_data
 from stow.api.location import location_spec
 from stow.api.meta import LOCATION_KINDS
 from stow.errors import ControlPlaneError, InvalidSpecError, StowError
 from stow.kube.listeners import Listeners
-from stow.kube.plans import PlanSettings, SecretRef, secret_ref
 from stow.kube.rest import NOT_FOUND, Requests, object_path
+from stow.kube.sources import CONFIG_MAP, SECRET, source_refs
 from stow.reconcile.objects import ObjectRef
 from stow.reconcile.ports import Objects, SecretData, Secrets
 from stow.storage.clock import Clock
@@ -46,27 +46,44 @@ class SecretReader:
         """Raises:
         ControlPlaneError: denied, or no answer.
         """
+        raw = await self._read(SECRET, namespace, name)
+        return None if raw is None else _data(raw, decode_secret_data(raw.get("data")))
+
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        """Raises:
+        ControlPlaneError: denied, or no answer.
+        """
+        raw = await self._read(CONFIG_MAP, namespace, name)
+        if raw is None:
+            return None
+        texts = {str(key): str(value).encode() for key, value in (raw.get("data") or {}).items()}
+        return _data(raw, {**decode_secret_data(raw.get("binaryData")), **texts})
+
+    async def _read(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         try:
-            raw = await self._request("GET", object_path("Secret", namespace, name))
+            return await self._request("GET", object_path(kind, namespace, name))
         except ControlPlaneError as error:
             if error.status == NOT_FOUND:
                 return None
             raise
-        meta = raw.get("metadata") or {}
-        data = {key: value or b"" for key, value in decode_secret_data(raw.get("data")).items()}
-        return SecretData(str(meta.get("uid", "")), str(meta.get("resourceVersion", "")), data)
 
 
-def referenced_secrets(objects: Objects, settings: PlanSettings) -> dict[SecretRef, set[ObjectRef]]:
-    """The Secrets that locations refer to now, with their users."""
-    found: dict[SecretRef, set[ObjectRef]] = {}
+def _data(raw: Mapping[str, Any], values: Mapping[str, bytes | None]) -> SecretData:
+    meta = raw.get("metadata") or {}
+    data = {key: value or b"" for key, value in values.items()}
+    return SecretData(str(meta.get("uid", "")), str(meta.get("resourceVersion", "")), data)
+
+
+def referenced_sources(objects: Objects, *, system_namespace: str) -> dict[ObjectRef, set[ObjectRef]]:
+    """The Secrets and ConfigMaps that locations refer to now, with their users."""
+    found: dict[ObjectRef, set[ObjectRef]] = {}
     for kind in LOCATION_KINDS:
         for location in objects.list(kind):
             try:
-                ref = secret_ref(location, location_spec(kind, location.spec), settings)
+                spec = location_spec(kind, location.spec)
             except InvalidSpecError:
                 continue
-            if ref is not None:
+            for ref in source_refs(location, spec, system_namespace=system_namespace).all():
                 found.setdefault(ref, set()).add(location.ref)
     return found
 
@@ -87,12 +104,12 @@ def _version(secret: SecretData | None) -> tuple[str, str] | None:
 
 
 class SecretPoller:
-    """Implements :class:`stow.reconcile.ports.Secrets` from memory, and ``Wakes`` for the locations of a Secret that changed."""
+    """Implements :class:`stow.reconcile.ports.Secrets` from memory, and ``Wakes`` for the locations of one that changed."""
 
     def __init__(
         self,
         secrets: Secrets,
-        referenced: Callable[[], Mapping[SecretRef, Collection[ObjectRef]]],
+        referenced: Callable[[], Mapping[ObjectRef, Collection[ObjectRef]]],
         *,
         clock: Clock,
         interval: timedelta = POLL_INTERVAL,
@@ -105,24 +122,30 @@ class SecretPoller:
         self._interval = interval
         self._sleep = sleep
         self._uniform = uniform
-        self._seen: dict[SecretRef, _Seen] = {}
-        self._reading: dict[SecretRef, asyncio.Task[None]] = {}
-        self._failing: set[SecretRef] = set()
+        self._seen: dict[ObjectRef, _Seen] = {}
+        self._reading: dict[ObjectRef, asyncio.Task[None]] = {}
+        self._failing: set[ObjectRef] = set()
         self._listeners = Listeners[[ObjectRef]]("a changed Secret")
 
     async def get(self, namespace: str, name: str) -> SecretData | None:
-        """What is known, read now where nothing is known or it is old.
+        """What is known of a Secret, read now where nothing is known or it is old.
 
         Raises:
             ControlPlaneError: it was never read, and cannot be read now.
         """
-        ref = (namespace, name)
+        return await self._known(ObjectRef(SECRET, namespace, name))
+
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        """The same of a ConfigMap."""
+        return await self._known(ObjectRef(CONFIG_MAP, namespace, name))
+
+    async def _known(self, ref: ObjectRef) -> SecretData | None:
         seen = self._seen.get(ref)
         if seen is None or self._is_old(seen):
             await self._read(ref)
             seen = self._seen.get(ref)
         if seen is None or seen.read_at is None:
-            raise ControlPlaneError("The location's Secret cannot be read from the API server just now.")
+            raise ControlPlaneError(f"The location's {ref.kind} cannot be read from the API server just now.")
         return seen.secret
 
     def _is_old(self, seen: _Seen) -> bool:
@@ -132,7 +155,7 @@ class SecretPoller:
         return self._clock() - seen.read_at >= fresh
 
     def subscribe(self, listener: Callable[[ObjectRef], None]) -> Callable[[], None]:
-        """Called with each location whose Secret changed, came or went; call the result to end it."""
+        """Called with each location of which a Secret or ConfigMap changed, came or went; call the result to end it."""
         return self._listeners.subscribe(listener)
 
     async def run(self) -> None:
@@ -149,7 +172,7 @@ class SecretPoller:
             self._failing.discard(ref)
         slots = asyncio.Semaphore(MAX_READS)
 
-        async def look(ref: SecretRef) -> None:
+        async def look(ref: ObjectRef) -> None:
             async with slots:
                 await self._read(ref)
 
@@ -157,7 +180,7 @@ class SecretPoller:
             for ref in referenced:
                 group.create_task(look(ref))
 
-    async def _read(self, ref: SecretRef) -> None:
+    async def _read(self, ref: ObjectRef) -> None:
         """Concurrent askers share one read; one that goes away does not end it for the others. Never raises a StowError."""
         task = self._reading.get(ref)
         if task is None:
@@ -165,22 +188,23 @@ class SecretPoller:
             task.add_done_callback(lambda _: self._reading.pop(ref, None))
         await asyncio.shield(task)
 
-    async def _read_now(self, ref: SecretRef) -> None:
+    async def _read_now(self, ref: ObjectRef) -> None:
         before = self._seen.get(ref)
         try:
-            secret = await self._secrets.get(*ref)
+            find = self._secrets.get if ref.kind == SECRET else self._secrets.config_map
+            secret = await find(ref.namespace or "", ref.name)
         except StowError as error:
             if before is None:
                 self._seen[ref] = _Seen(None, None)
             if ref not in self._failing:
                 self._failing.add(ref)
-                _log.warning("A Secret cannot be read; what is known of it stays in use: %s", error.message)
+                _log.warning("A %s cannot be read; what is known of it stays in use: %s", ref.kind, error.message)
             return
         self._failing.discard(ref)
         self._seen[ref] = _Seen(secret, self._clock())
         if before is not None and before.differs(secret):
             self._wake(ref)
 
-    def _wake(self, ref: SecretRef) -> None:
+    def _wake(self, ref: ObjectRef) -> None:
         for location in self._referenced().get(ref, ()):
             self._listeners.notify(location)

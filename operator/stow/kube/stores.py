@@ -1,4 +1,4 @@
-"""One store a location: built from its spec and Secret, probed, then swapped in; the one before stays open while it may be in use.
+"""One store a location: built from its spec and what that refers to, probed, swapped in; the one before stays open while it may be in use.
 
 What fails to build leaves the last good store in its place, and the failure is told beside it; the rules of the new spec (signed methods,
 limits, which containers load on demand) hold for the old client at once, so that a broken change never keeps an old permission. One build
@@ -19,7 +19,8 @@ from typing import Final
 from stow.api.location import LocationSpec, location_spec
 from stow.errors import BackendFailedError, StowError
 from stow.kube.builder import Factory, StoreBuilder, Wanted
-from stow.kube.plans import KnownContainers, PlanSettings, driver_plan, secret_ref, store_config
+from stow.kube.plans import KnownContainers, PlanSettings, store_config, store_plan
+from stow.kube.sources import read_sources, source_refs
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ports import OpenedStore, Secrets
 from stow.storage.clock import Clock
@@ -216,21 +217,21 @@ class StorePool:
         return slot
 
     async def _want(self, slot: _Slot, location: Snapshot) -> None:
-        """Raises StowError where the spec or the Secret is no good; then what was wanted before stays so."""
+        """Raises StowError where the spec or what it refers to is no good; then what was wanted before stays so."""
         if slot.spec is not None and location.generation < slot.spec.generation:
             return  # the caller's snapshot is older than what was opened already
         if slot.spec is None or slot.spec.generation != location.generation:
             slot.spec = self._read_spec(slot, location)
         known = slot.spec
-        ref = secret_ref(location, known.spec, self._plans)
-        secret = None if ref is None else await self._parts.secrets.get(*ref)
-        version = (known.generation, secret.uid if secret else "", secret.resource_version if secret else "")
+        refs = source_refs(location, known.spec, system_namespace=self._plans.namespace)
+        sources = await read_sources(refs, self._parts.secrets)
+        version = (known.generation, sources.versions)
         cursor_key = self._parts.cursor_key()
         wanted = slot.wanted
         same = wanted is not None and (wanted.version, wanted.cursor_key) == (version, cursor_key)
         if slot.spec is not known or same:
             return
-        plan = driver_plan(location, known.spec, secret, settings=self._plans)
+        plan = store_plan(location, known.spec, sources, settings=self._plans)
         slot.wanted = Wanted(plan, known.config, cursor_key, version)
 
     def _read_spec(self, slot: _Slot, location: Snapshot) -> _Spec:

@@ -15,7 +15,7 @@ from stow.storage.store import StowStore
 
 @dataclass(frozen=True, slots=True)
 class SecretData:
-    """One Secret as it was read: decoded values by key. Never printed."""
+    """One Secret or ConfigMap as it was read: decoded values by key. Never printed."""
 
     uid: str
     resource_version: str
@@ -47,10 +47,14 @@ class Reader(Protocol):
 
 
 class Secrets(Protocol):
-    """Secrets by name, with ``get``; never listed or watched."""
+    """Secrets and ConfigMaps by name, with ``get``; never listed or watched."""
 
     async def get(self, namespace: str, name: str) -> SecretData | None:
-        """None when it is definitely absent. Other failures raise."""
+        """The Secret; None when it is definitely absent. Other failures raise."""
+        ...
+
+    async def config_map(self, namespace: str, name: str) -> SecretData | None:
+        """The ConfigMap; None when it is definitely absent. Other failures raise."""
         ...
 
 

@@ -37,6 +37,8 @@ BY_ERROR: Final[Mapping[type[StowError], Reason]] = MappingProxyType(
         errors.AccessDeniedError: Reason.DENIED,
         errors.AmbientCredentialsForbiddenError: Reason.AMBIENT_CREDENTIALS_FORBIDDEN,
         errors.LocalDisabledError: Reason.LOCAL_DISABLED,
+        errors.CABundleMissingError: Reason.CA_BUNDLE_MISSING,
+        errors.CABundleInvalidError: Reason.CA_BUNDLE_INVALID,
         errors.EndpointForbiddenError: Reason.ENDPOINT_FORBIDDEN,
         errors.ControlPlaneError: Reason.PROGRESSING,
         errors.BackendError: Reason.BACKEND_ERROR,
