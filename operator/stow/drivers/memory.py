@@ -27,11 +27,12 @@ from stow.errors import (
 )
 from stow.storage.clock import Clock
 from stow.storage.driver import Capabilities, SignRequest
-from stow.storage.local_signing import LocalSigner
+from stow.storage.local_signing import LOCAL_BINDS, LocalSigner
 from stow.storage.model import (
     MIB,
     ByteRange,
     ContainerContents,
+    ContainerSettings,
     CopyOptions,
     ListedObject,
     Listing,
@@ -42,7 +43,7 @@ from stow.storage.model import (
     SignedURL,
     WriteOptions,
 )
-from stow.storage.names import KeyRules
+from stow.storage.names import MAX_METADATA_BYTES, KeyRules
 from stow.storage.paging import cut_page
 
 _CHUNK_BYTES = MIB // 4
@@ -105,9 +106,14 @@ class MemoryDriver:
             server_side_copy=True,
             markers=True,
             marker_with_create=True,
+            tags=False,
+            versioning=False,
+            expiry_rules=False,
             sign_methods=frozenset(Method) if signer is not None else frozenset(),
+            sign_binds=LOCAL_BINDS if signer is not None else frozenset(),
             max_single_write_bytes=_MAX_OBJECT_BYTES,
             max_object_bytes=_MAX_OBJECT_BYTES,
+            max_metadata_bytes=MAX_METADATA_BYTES,
             max_signed_expiry_s=_MAX_SIGNED_EXPIRY_S,
             keys=KeyRules(),
         )
@@ -144,6 +150,17 @@ class MemoryDriver:
     async def write_marker(self, name: str, marker: Marker | None) -> None:
         await self._answer()
         self._container(name).marker = marker
+
+    async def container_settings(self, name: str) -> ContainerSettings:
+        """Containers have no settings here."""
+        if not await self.container_exists(name):
+            raise ContainerNotFoundError("The container does not exist.")
+        return ContainerSettings()
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        """No capability declares any of them."""
+        del name, settings
+        raise UnsupportedError("Containers of this backend have no tags, versions or expiry rules.")
 
     async def sweep(self, name: str) -> int:
         """Nothing outlives its writer here."""

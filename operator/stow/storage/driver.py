@@ -8,21 +8,25 @@ Cancellation of any call ends its I/O at once, and what was half written is gone
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from stow.storage.model import (
+    EMPTY,
     ByteRange,
     ContainerContents,
     ContainerEntry,
+    ContainerSettings,
     CopyOptions,
     Listing,
     Marker,
     Method,
     ObjectMetadata,
     ObjectStream,
+    ResponseOverride,
+    SignBinding,
     SignedURL,
     WriteOptions,
 )
@@ -45,21 +49,34 @@ class Capabilities:
     markers: bool
     """A container can carry an ownership marker."""
     marker_with_create: bool
+    tags: bool
+    """A container carries the user's tags."""
+    versioning: bool
+    """Whether a container keeps old versions can be set."""
+    expiry_rules: bool
+    """A container can delete objects by age."""
     sign_methods: frozenset[Method]
+    sign_binds: frozenset[SignBinding]
     max_single_write_bytes: int
     max_object_bytes: int
+    max_metadata_bytes: int
+    """Of user metadata, names and encoded values together."""
     max_signed_expiry_s: int
     keys: KeyRules
 
     def as_status(self) -> dict[str, str]:
         """For ``status.capabilities``: flat, text only, stable order."""
-        flat = {name: value for name, value in asdict(self).items() if name not in {"keys", "sign_methods"}}
+        flat = {name: value for name, value in asdict(self).items() if name not in _SETS}
         text = {
             _camel(name): str(value).lower() if isinstance(value, bool) else str(value) for name, value in flat.items()
         }
         text["signMethods"] = ",".join(sorted(self.sign_methods))
+        text["signBinds"] = ",".join(sorted(self.sign_binds))
         text["maxKeyBytes"] = str(self.keys.max_bytes)
         return text
+
+
+_SETS: Final = frozenset({"keys", "sign_methods", "sign_binds"})
 
 
 def _camel(name: str) -> str:
@@ -80,6 +97,9 @@ class SignRequest:
     content_md5: bytes | None = None
     content_type: str | None = None
     max_size_bytes: int | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """Further request headers to bind, names in lower case."""
+    response_overrides: Mapping[ResponseOverride, str] = field(default_factory=dict)
 
 
 class ContainerDriver(Protocol):
@@ -144,6 +164,14 @@ class ContainerDriver(Protocol):
         Raises:
             ContainerNotEmptyError: the backend refused because something is in it; nothing was deleted.
         """
+        ...
+
+    async def container_settings(self, name: str) -> ContainerSettings:
+        """What an existing container is set to; None where the capability is absent. ContainerNotFoundError where it is absent."""
+        ...
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        """Set what is not None (only what the capabilities declare reaches it); the marker, foreign rules and the rest stay as they are."""
         ...
 
     async def sweep(self, name: str) -> int:

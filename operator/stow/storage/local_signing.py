@@ -26,13 +26,15 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from stow.errors import AccessDeniedError, CredentialsInvalidError, InvalidArgumentError, SignedURLExpiredError
 from stow.storage.clock import Clock
 from stow.storage.driver import SignRequest
-from stow.storage.model import ContainerEntry, Method, SignedURL
+from stow.storage.model import ContainerEntry, Method, SignBinding, SignedURL
 
 PATH_PREFIX: Final = "/v1/signed/"
 _PATH_SUFFIX: Final = "/object"
 _DOMAIN: Final = b"stow-local-signature-v1"
 _MIN_SECRET_BYTES: Final = 32
 """The output length of SHA-256: RFC 2104 section 3 discourages shorter ones."""
+LOCAL_BINDS: Final = frozenset({SignBinding.CONTENT_MD5, SignBinding.CONTENT_TYPE, SignBinding.MAX_SIZE})
+"""What a signature of ours binds beside method, key and expiry."""
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _ROUTE = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)+")

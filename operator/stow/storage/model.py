@@ -39,6 +39,26 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
+class SignBinding(StrEnum):
+    """What a signed URL can bind its user to, beside method, key and expiry."""
+
+    CONTENT_MD5 = "content-md5"
+    CONTENT_TYPE = "content-type"
+    HEADERS = "headers"
+    RESPONSE_OVERRIDES = "response-overrides"
+    MAX_SIZE = "max-size"
+
+
+class ResponseOverride(StrEnum):
+    """Response headers that a signed GET or HEAD can fix, whatever is stored."""
+
+    CACHE_CONTROL = "cache-control"
+    CONTENT_DISPOSITION = "content-disposition"
+    CONTENT_ENCODING = "content-encoding"
+    CONTENT_LANGUAGE = "content-language"
+    CONTENT_TYPE = "content-type"
+
+
 @dataclass(frozen=True, slots=True)
 class ByteRange:
     """One range of a read, as RFC 9110 14.1.2 has it, half-open: ``[start, end)``.
@@ -254,6 +274,17 @@ class ContainerContents:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerSettings:
+    """What a container is set to beside its existence. None: not asked for, or not known to the backend."""
+
+    tags: Mapping[str, str] | None = None
+    """All of the user's tags (labels, metadata); the marker and the backend's own are not among them."""
+    versioning: bool | None = None
+    expire_after_days: int | None = None
+    """Objects are deleted so many days after they were written; 0 is no such rule."""
+
+
+@dataclass(frozen=True, slots=True)
 class SignedURLProperties:
     """What a signed URL is to allow (the original's ``SignedURLProperties``)."""
 
@@ -264,6 +295,10 @@ class SignedURLProperties:
     content_type: str | None = None
     max_size_bytes: int | None = None
     """Local locations only: the largest body that a PUT may have."""
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """Further request headers that are signed: the client has to send them exactly so."""
+    response_overrides: Mapping[ResponseOverride, str] = field(default_factory=dict)
+    """What a GET or HEAD answers in these headers."""
 
 
 @dataclass(frozen=True, slots=True)

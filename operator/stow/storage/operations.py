@@ -31,6 +31,7 @@ from stow.storage.metrics import LocationMetrics
 from stow.storage.model import (
     ContainerContents,
     ContainerEntry,
+    ContainerSettings,
     ContainerState,
     LocationID,
     Marker,
@@ -231,6 +232,28 @@ class Containers:
             await self.main.delete_container(name)
         self.map.forget(name)
         self._existence.pop(name, None)
+
+    async def settings(self, name: str) -> ContainerSettings:
+        async with self.operation("load", name):
+            check_container_name(name)
+            return await self.main.container_settings(name)
+
+    async def configure(self, name: str, settings: ContainerSettings) -> None:
+        """Raises:
+        UnsupportedError: the backend lacks one of them; nothing was set.
+        """
+        async with self.operation("create", name):
+            check_container_name(name)
+            has = self.main.capabilities
+            asked = {
+                "tags": (settings.tags, has.tags),
+                "versioning": (settings.versioning, has.versioning),
+                "expiry rules": (settings.expire_after_days, has.expiry_rules),
+            }
+            lacking = [what for what, (value, able) in asked.items() if value is not None and not able]
+            if lacking:
+                raise UnsupportedError(f"Containers of this backend have no {' and no '.join(lacking)}.")
+            await self.main.configure_container(name, settings)
 
     async def sweep(self, name: str) -> int:
         """Remove what dead writers have left in it; returns how many pieces."""

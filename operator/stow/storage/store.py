@@ -35,6 +35,7 @@ from stow.storage.model import (
     ByteRange,
     ContainerContents,
     ContainerEntry,
+    ContainerSettings,
     ContainerState,
     CopyOptions,
     LocationID,
@@ -51,6 +52,7 @@ from stow.storage.model import (
 )
 from stow.storage.names import DataReference, printable
 from stow.storage.operations import Containers
+from stow.storage.signing import check_bindings
 
 MAX_PAGE = 1000
 """What S3, Google and Azure give at most in one page (Azure's 5,000 is the exception)."""
@@ -198,6 +200,18 @@ class StowStore:
             ContainerNotEmptyError
         """
         await self._containers.delete(name)
+
+    async def container_settings(self, name: str) -> ContainerSettings:
+        """What an existing container is set to; None where the backend has no such thing."""
+        return await self._containers.settings(name)
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        """Set what is not None.
+
+        Raises:
+            UnsupportedError: the backend lacks one of them; nothing was set.
+        """
+        await self._containers.configure(name, settings)
 
     async def sweep_container(self, name: str) -> int:
         """Remove what dead writers have left in it; returns how many pieces."""
@@ -401,15 +415,17 @@ class StowStore:
 
         Raises:
             ContainerNotAllowedError: as every other call does.
-            UnsupportedError: the location or its backend signs no such thing.
+            UnsupportedError: the location or its backend signs no such thing, or cannot bind what is to be bound.
             InvalidArgumentError: the lifetime is not positive.
             InvalidMetadataError: the content type could not stand in a header.
+            InvalidArgumentError: a binding that this method has no use for, or a header that may not be bound.
         """
         async with self._containers.operation("sign", reference.container, reference.key):
             check_attributes(ObjectAttributes(content_type=properties.content_type))
             await self._open(reference, scope)
             entry = await self._containers.get(reference.container, location=LocationID.SIGNED_URL, scope=scope)
             driver = self.get_location(LocationID.SIGNED_URL)
+            check_bindings(properties, driver.capabilities)
             allowed = self.config.sign_methods & driver.capabilities.sign_methods
             if properties.scope not in allowed:
                 names = ", ".join(sorted(allowed)) or "nothing"
@@ -432,6 +448,8 @@ class StowStore:
                     content_md5=properties.content_md5,
                     content_type=properties.content_type,
                     max_size_bytes=_smaller(properties.max_size_bytes, self.config.max_write_bytes),
+                    headers=properties.headers,
+                    response_overrides=properties.response_overrides,
                 )
             )
 

@@ -34,6 +34,7 @@ from stow.drivers.local.threads import Threads
 from stow.drivers.local.uploads import Conditions, Upload
 from stow.errors import (
     BackendFailedError,
+    ContainerNotFoundError,
     IntegrityError,
     ObjectNotFoundError,
     RangeNotSatisfiableError,
@@ -41,10 +42,11 @@ from stow.errors import (
 )
 from stow.storage.clock import Clock
 from stow.storage.driver import Capabilities, SignRequest
-from stow.storage.local_signing import LocalSigner
+from stow.storage.local_signing import LOCAL_BINDS, LocalSigner
 from stow.storage.model import (
     ByteRange,
     ContainerContents,
+    ContainerSettings,
     CopyOptions,
     Listing,
     Marker,
@@ -53,7 +55,7 @@ from stow.storage.model import (
     SignedURL,
     WriteOptions,
 )
-from stow.storage.names import KeyRules
+from stow.storage.names import MAX_METADATA_BYTES, KeyRules
 
 T = TypeVar("T")
 
@@ -105,9 +107,14 @@ class LocalDriver:
             server_side_copy=True,
             markers=True,
             marker_with_create=True,
+            tags=False,
+            versioning=False,
+            expiry_rules=False,
             sign_methods=frozenset(Method) if signer is not None else frozenset(),
+            sign_binds=LOCAL_BINDS if signer is not None else frozenset(),
             max_single_write_bytes=_MAX_OBJECT_BYTES,
             max_object_bytes=_MAX_OBJECT_BYTES,
+            max_metadata_bytes=MAX_METADATA_BYTES,
             max_signed_expiry_s=_MAX_SIGNED_EXPIRY_S,
             keys=KeyRules(),
         )
@@ -231,6 +238,17 @@ class LocalDriver:
         if self._signer is None:
             raise UnsupportedError("This location has no signing key.")
         return self._signer.sign(request)
+
+    async def container_settings(self, name: str) -> ContainerSettings:
+        """Containers have no settings here."""
+        if not await self.container_exists(name):
+            raise ContainerNotFoundError("The container does not exist.")
+        return ContainerSettings()
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        """No capability declares any of them."""
+        del name, settings
+        raise UnsupportedError("Containers of this backend have no tags, versions or expiry rules.")
 
     async def sweep(self, name: str) -> int:
         """What dead processes left in the container, and beside it in the root. A living writer holds locks, so an hour is generous."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from stow.drivers.s3.capabilities import Traits
 from stow.drivers.s3.config import Multipart
-from stow.drivers.s3.wire import Wire
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import Clock
+from stow.transport.wire import Wire
 
 
 def random_nonce() -> str:

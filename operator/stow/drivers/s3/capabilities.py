@@ -13,8 +13,8 @@ from typing import Final
 
 from stow.drivers.s3.config import GIB, Dialect
 from stow.storage.driver import Capabilities
-from stow.storage.model import Method
-from stow.storage.names import KeyRules
+from stow.storage.model import Method, SignBinding
+from stow.storage.names import MAX_METADATA_BYTES, KeyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,15 @@ _AWS: Final = Capabilities(
     server_side_copy=True,
     markers=True,
     marker_with_create=False,
+    tags=True,
+    versioning=True,
+    expiry_rules=True,
     sign_methods=frozenset(Method),
+    # SigV4 signs any header and the response-* parameters; a length only in POST policies.
+    sign_binds=frozenset(SignBinding) - {SignBinding.MAX_SIZE},
     max_single_write_bytes=5 * GIB,
     max_object_bytes=5 * 1024 * GIB,
+    max_metadata_bytes=MAX_METADATA_BYTES,
     max_signed_expiry_s=7 * 24 * 3600,  # SigV4 allows a week
     keys=KeyRules(max_bytes=1024),
 )
@@ -70,6 +76,9 @@ _GENERIC: Final = replace(
     delete_if_match=False,
     integrity="none",
     markers=False,
+    tags=False,
+    versioning=False,
+    expiry_rules=False,
     keys=_SAFE_KEYS,
 )
 _PLAIN: Final = Traits(

@@ -11,6 +11,7 @@ from typing import Final
 from stow.drivers.s3.endpoint import AddressingStyle
 from stow.storage.egress import EgressPolicy
 from stow.storage.model import MIB
+from stow.transport.deadlines import Deadlines
 
 GIB: Final = 1024 * MIB
 
@@ -47,18 +48,6 @@ class Anonymous:
 
 
 Credentials = StaticCredentials | Ambient | Anonymous
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """``idle_s`` is between two bytes of a body in either direction, and until the answer to a sent body begins."""
-
-    connect_s: float = 10.0
-    idle_s: float = 60.0
-    request_s: float = 30.0
-    """Of a whole head, delete, list or container request, its retries included."""
-    abort_s: float = 10.0
-    """Of undoing a failed upload."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.endpoint import DEFAULT_REGION
 from stow.drivers.s3.sdk import Sdk
-from stow.drivers.s3.translate import AnswerError, answer_error
+from stow.drivers.s3.translate import answer_error
 from stow.errors import AccessDeniedError, ContainerNotFoundError, ContainerTakenError, UnsupportedError
 from stow.storage.model import ContainerContents, Marker
+from stow.transport.faults import AnswerError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client  # stubs: not there at run time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TAG_PREFIX: Final = "stowstore.io-"
 _FIELDS: Final = ("installation", "namespace", "name", "uid", "nonce")
-_SYSTEM_TAGS: Final = "aws:"
+SYSTEM_TAGS: Final = "aws:"
 """Tags of AWS itself: they come with the others, cannot be written and stay by themselves."""
 
 
@@ -53,12 +54,12 @@ class Containers:
             # The stubs list AWS's regions; other backends have their own.
             client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self._region})  # type: ignore[typeddict-item]  # see above
 
-        await self._run(create)
+        await self.run(create)
 
     async def exists(self, name: str) -> bool:
         """Only a 200 or a 404 decides."""
         try:
-            await self._run(lambda client: client.head_bucket(Bucket=name))
+            await self.run(lambda client: client.head_bucket(Bucket=name))
         except ContainerNotFoundError:
             return False
         return True
@@ -68,7 +69,7 @@ class Containers:
         ContainerNotFoundError, UnsupportedError.
         """
         self._check_markers()
-        tags = {tag["Key"]: tag["Value"] for tag in await self._tags(name)}
+        tags = {tag["Key"]: tag["Value"] for tag in await self.tags(name)}
         found = {field: tags.get(TAG_PREFIX + field, "") for field in _FIELDS}
         return Marker(**found) if found["uid"] else None
 
@@ -77,28 +78,32 @@ class Containers:
         ContainerNotFoundError, UnsupportedError.
         """
         self._check_markers()
-        tags = [tag for tag in await self._tags(name) if not tag["Key"].startswith((TAG_PREFIX, _SYSTEM_TAGS))]
+        tags = [tag for tag in await self.tags(name) if not tag["Key"].startswith((TAG_PREFIX, SYSTEM_TAGS))]
         if marker is not None:
             tags += [
                 {"Key": TAG_PREFIX + field, "Value": value} for field in _FIELDS if (value := getattr(marker, field))
             ]
+        await self.replace_tags(name, tags)
+
+    async def replace_tags(self, name: str, tags: list[TagTypeDef]) -> None:
+        """An empty set is a request of its own."""
         if tags:
-            await self._run(lambda client: client.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags}))
+            await self.run(lambda client: client.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags}))
         else:
-            await self._run(lambda client: client.delete_bucket_tagging(Bucket=name))
+            await self.run(lambda client: client.delete_bucket_tagging(Bucket=name))
 
     async def contents(self, name: str) -> ContainerContents:
         """One page each of versions and uploads; the current versions are the objects.
 
         A backend without versions says so (501), and then the objects are listed plainly.
         """
-        uploads = await self._run(lambda client: client.list_multipart_uploads(Bucket=name))
+        uploads = await self.run(lambda client: client.list_multipart_uploads(Bucket=name))
         open_uploads = len(uploads.get("Uploads", []))
         truncated = bool(uploads.get("IsTruncated"))
         try:
-            page = await self._run(lambda client: client.list_object_versions(Bucket=name, EncodingType="url"))
+            page = await self.run(lambda client: client.list_object_versions(Bucket=name, EncodingType="url"))
         except UnsupportedError:
-            plain = await self._run(lambda client: client.list_objects_v2(Bucket=name, EncodingType="url"))
+            plain = await self.run(lambda client: client.list_objects_v2(Bucket=name, EncodingType="url"))
             return ContainerContents(
                 objects=len(plain.get("Contents", [])),
                 uploads=open_uploads,
@@ -118,7 +123,7 @@ class Containers:
         ContainerNotEmptyError
         """
         try:
-            await self._run(lambda client: client.delete_bucket(Bucket=name))
+            await self.run(lambda client: client.delete_bucket(Bucket=name))
         except ContainerNotFoundError:
             return
 
@@ -126,19 +131,27 @@ class Containers:
         if not self._backend.traits.capabilities.markers:
             raise UnsupportedError("Containers of this backend carry no markers.")
 
-    async def _tags(self, name: str) -> list[TagTypeDef]:
-        try:
-            answer = await self._sdk.run(lambda client: client.get_bucket_tagging(Bucket=name))
-        except AnswerError as exc:
-            if exc.code == "NoSuchTagSet":
-                # MinIO says so of a bucket that does not exist, too.
-                if not await self.exists(name):
-                    raise ContainerNotFoundError("The container does not exist.", status=exc.status) from exc
-                return []
-            raise answer_error(exc, container_only=True) from exc
-        return answer["TagSet"]
+    async def tags(self, name: str) -> list[TagTypeDef]:
+        """All tags, the marker's and the system's among them. Raises: ContainerNotFoundError."""
+        found = await self.run_or_none(
+            name, "NoSuchTagSet", lambda client: client.get_bucket_tagging(Bucket=name)["TagSet"]
+        )
+        return [] if found is None else found
 
-    async def _run(self, function: Callable[[S3Client], T]) -> T:
+    async def run_or_none(self, name: str, absent: str, function: Callable[[S3Client], T]) -> T | None:
+        """None where the code ``absent`` says that the container has no such thing."""
+        try:
+            return await self._sdk.run(function)
+        except AnswerError as exc:
+            if exc.code != absent:
+                raise answer_error(exc, container_only=True) from exc
+            # MinIO says so of a bucket that does not exist, too.
+            if not await self.exists(name):
+                raise ContainerNotFoundError("The container does not exist.", status=exc.status) from exc
+            return None
+
+    async def run(self, function: Callable[[S3Client], T]) -> T:
+        """Call the SDK; errors are ours."""
         try:
             return await self._sdk.run(function)
         except AnswerError as exc:

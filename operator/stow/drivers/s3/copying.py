@@ -11,17 +11,20 @@ from dataclasses import replace
 from typing import Final
 
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import LostAnswerError, Target, commit, settled
-from stow.drivers.s3.headers import attribute_headers, md5_of_etag, quoted
+from stow.drivers.s3.commit import Target, settled
+from stow.drivers.s3.headers import attribute_headers, md5_of_etag
 from stow.drivers.s3.multipart import Part, committed_etag, run_upload
 from stow.drivers.s3.objects import head
 from stow.drivers.s3.parts import even_part_bytes
 from stow.drivers.s3.sigv4 import encode_path
-from stow.drivers.s3.translate import AnswerError, answer_error
-from stow.drivers.s3.wire import Request
+from stow.drivers.s3.translate import answer_error
 from stow.drivers.s3.writing import check_conditional_complete, conditions_for, put_bytes
 from stow.errors import BackendFailedError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
+from stow.transport.commit import LostAnswerError, commit
+from stow.transport.faults import AnswerError
+from stow.transport.headers import quoted
+from stow.transport.wire import Request
 
 _ATTEMPTS: Final = 3
 """How often a source that changes under the copy is tried again."""
@@ -79,7 +82,7 @@ async def _in_one(
     if backend.traits.checksums:
         headers["x-amz-checksum-algorithm"] = "CRC32C"
     try:
-        answer = await commit(backend, Request("PUT", target.bucket, target.key, headers=headers))
+        answer = await commit(backend.wire, Request("PUT", target.bucket, target.key, headers=headers))
     except AnswerError as exc:
         if exc.status == 412:
             raise _SourceChangedError from exc

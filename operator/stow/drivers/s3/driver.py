@@ -6,58 +6,49 @@ Nothing of the process's environment changes what it does, unless its credential
 
 from __future__ import annotations
 
-import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
-
-from stow.drivers.s3 import copying, multipart, objects, writing
+from stow.drivers.s3 import configuring, copying, multipart, objects, signing, writing
+from stow.drivers.s3.api import S3Api
 from stow.drivers.s3.backend import Backend, random_nonce
 from stow.drivers.s3.capabilities import TRAITS, dialect_of_host, dialect_of_server
 from stow.drivers.s3.config import Dialect, S3Config
 from stow.drivers.s3.containers import Containers
 from stow.drivers.s3.endpoint import Endpoint
 from stow.drivers.s3.sdk import Sdk
-from stow.drivers.s3.translate import AnswerError, answer_error
-from stow.drivers.s3.wire import Request, Wire
-from stow.errors import AccessDeniedError, ContainerNotFoundError, InvalidArgumentError
+from stow.drivers.s3.translate import answer_error
+from stow.errors import AccessDeniedError, ContainerNotFoundError
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import Clock
 from stow.storage.driver import Capabilities, SignRequest
-from stow.storage.egress import Resolve, system_resolve
 from stow.storage.model import (
     MIB,
     ByteRange,
     ContainerContents,
+    ContainerSettings,
     CopyOptions,
     Listing,
     Marker,
-    Method,
     ObjectMetadata,
     ObjectStream,
     SignedURL,
     WriteOptions,
 )
+from stow.transport.connections import Connections, Outside
+from stow.transport.faults import AnswerError
+from stow.transport.wire import Request, Wire
 
 DEFAULT_BUDGET_BYTES: Final = 64 * MIB
 """Of buffered parts, for a driver that is given no budget of its process."""
-_OPERATIONS: Final = {
-    Method.GET: "get_object",
-    Method.HEAD: "head_object",
-    Method.PUT: "put_object",
-    Method.DELETE: "delete_object",
-}
 
 
 class S3Driver:
     """One S3 backend. May be made before an event loop runs; belongs to the loop of its first call.
 
-    ``budget`` is shared by all drivers of the process. ``resolve``, ``jitter``, ``new_nonce`` and ``trace_configs`` (aiohttp's) are for
-    the composition and for tests.
+    ``budget`` is shared by all drivers of the process. ``outside`` and ``new_nonce`` are for the composition and
+    for tests.
 
     Raises:
         InvalidSpecError: a malformed endpoint or region.
@@ -70,10 +61,8 @@ class S3Driver:
         *,
         clock: Clock,
         budget: ByteBudget | None = None,
-        resolve: Resolve = system_resolve,
-        jitter: Callable[[], float] = random.random,
+        outside: Outside | None = None,
         new_nonce: Callable[[], str] = random_nonce,
-        trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         endpoint = Endpoint.of(config.endpoint, region=config.region, addressing=config.addressing_style)
         presign = endpoint
@@ -89,20 +78,15 @@ class S3Driver:
             request_s=config.deadlines.request_s,
             threads=config.sdk_threads,
         )
-        options: dict[str, object] = {"limit": config.max_connections}
-        if config.ssl_context is not None:
-            options["ssl"] = config.ssl_context
-        wire = Wire(
-            endpoint,
-            keys=self._sdk.keys,
-            clock=clock,
+        config.egress.check_host(endpoint.host)
+        connections = Connections(
             deadlines=config.deadlines,
             egress=config.egress,
-            connector_options=options,
-            resolve=resolve,
-            jitter=jitter,
-            trace_configs=trace_configs,
+            ssl_context=config.ssl_context,
+            limit=config.max_connections,
+            outside=outside,
         )
+        wire = Wire(S3Api(endpoint, keys=self._sdk.keys, clock=clock), connections, clock=clock, outside=outside)
         self._sdk.attach(wire)
         dialect: Dialect | None = config.dialect
         if dialect is Dialect.AUTO:
@@ -174,6 +158,12 @@ class S3Driver:
     async def delete_container(self, name: str) -> None:
         await self._containers.delete(name)
 
+    async def container_settings(self, name: str) -> ContainerSettings:
+        return await configuring.read(self._containers, self._backend.traits.capabilities, name)
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        await configuring.write(self._containers, name, settings)
+
     async def sweep(self, name: str) -> int:
         """Abort the multipart uploads that began longer ago than ``Multipart.abandoned_after``: those of a killed process, and of other
         writers, which nothing tells apart."""
@@ -205,32 +195,10 @@ class S3Driver:
 
     async def sign(self, request: SignRequest) -> SignedURL:
         """The SDK dates a signature with its own clock, so the end that is given is read out of the URL."""
-        expires_in_s = int((request.expires_at - self._clock()).total_seconds())
-        if expires_in_s < 1:
-            raise InvalidArgumentError("A signed URL lives for at least a second.")
-        params: dict[str, object] = {"Bucket": request.container, "Key": request.key}
-        required: dict[str, str] = {}
-        if request.method is Method.PUT:
-            required = writing.signed_headers(content_md5=request.content_md5, content_type=request.content_type)
-            params |= {_SIGNED_PARAMS[name]: value for name, value in required.items()}
-        keys = await self._sdk.keys()
-        url = await self._sdk.presign(_OPERATIONS[request.method], params, expires_in_s=expires_in_s)
-        expires_at = min(_end_of(url), request.expires_at)
-        if keys is not None and keys.expires_at is not None:
-            expires_at = min(expires_at, keys.expires_at)
-        return SignedURL(url=url, method=request.method, expires_at=expires_at, required_headers=required)
+        return await signing.sign(self._sdk, request, clock=self._clock)
 
     async def aclose(self) -> None:
         """Waits for aborts of failed uploads (each has its deadline), then ends connections and threads."""
         await self._backend.settle()
-        await self._backend.wire.aclose()
+        await self._backend.wire.connections.aclose()
         await self._sdk.aclose()
-
-
-_SIGNED_PARAMS: Final = {"Content-MD5": "ContentMD5", "Content-Type": "ContentType"}
-
-
-def _end_of(url: str) -> datetime:
-    query = parse_qs(urlsplit(url).query)
-    signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return signed_at + timedelta(seconds=int(query["X-Amz-Expires"][0]))

@@ -18,17 +18,23 @@ from datetime import timedelta
 from typing import Final
 from xml.sax.saxutils import escape
 
-from stow.drivers.s3.answers import decode_key, error_code, etag_of, expect, parse, timestamp
+from stow.drivers.s3.answers import decode_key, etag_of
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import LostAnswerError, Target, commit, each, trailer_headers
-from stow.drivers.s3.headers import CHECKSUM, checksum_header, quoted
+from stow.drivers.s3.commit import Target, trailer_headers
+from stow.drivers.s3.headers import CHECKSUM, checksum_header
 from stow.drivers.s3.parts import Cutter, even_part_bytes, framed, framed_bytes, growing_part_bytes
 from stow.drivers.s3.sigv4 import STREAMING_TRAILER
-from stow.drivers.s3.translate import AnswerError, answer_error
-from stow.drivers.s3.wire import Answer, Request, Upload
+from stow.drivers.s3.translate import answer_error
 from stow.errors import BackendError, BackendFailedError, BodyTooLongError, LimitExceededError, StowError
 from stow.storage.checksums import new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata
+from stow.transport.commit import LostAnswerError, commit
+from stow.transport.connections import Answer
+from stow.transport.faults import AnswerError
+from stow.transport.headers import quoted
+from stow.transport.upload import Upload, each
+from stow.transport.wire import Request
+from stow.transport.xml import error_code, expect, parse, timestamp
 
 _log: Final = logging.getLogger(__name__)
 
@@ -268,7 +274,7 @@ async def _complete(backend: Backend, target: Target, upload_id: str, parts: lis
         f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'
     )
     answer = await commit(
-        backend,
+        backend.wire,
         Request(
             "POST", target.bucket, target.key, query=[("uploadId", upload_id)], headers=headers, body=body.encode()
         ),

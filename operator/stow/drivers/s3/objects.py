@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
-import aiohttp
-
 from stow.drivers.s3.answers import listing
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.headers import content_range, object_metadata, quoted
-from stow.drivers.s3.translate import AnswerError, answer_error, transport_error
-from stow.drivers.s3.wire import Answer, Request
-from stow.errors import (
-    BackendFailedError,
-    BackendUnreachableError,
-    ObjectNotFoundError,
-    RangeNotSatisfiableError,
-    UnsupportedError,
-)
+from stow.drivers.s3.headers import object_metadata
+from stow.drivers.s3.translate import answer_error
+from stow.errors import ObjectNotFoundError, UnsupportedError
 from stow.storage.model import ByteRange, Listing, ObjectMetadata
+from stow.transport.connections import Answer
+from stow.transport.faults import AnswerError
+from stow.transport.headers import quoted
+from stow.transport.stream import Stream, opened
+from stow.transport.wire import Request
 
 _AFTER: Final = "after:"
 """Begins a token of ours; tokens of MinIO are base64, which has no colon."""
@@ -81,66 +76,8 @@ async def read(backend: Backend, bucket: str, key: str, byte_range: ByteRange | 
         response = await backend.wire.open_read(Request("GET", bucket, key, headers=headers))
     except AnswerError as exc:
         raise answer_error(exc) from exc
-    try:
-        return _opened(backend, response, byte_range)
-    except BaseException:
-        response.close()
-        raise
+    return opened(response, byte_range, lambda found, size: object_metadata(found, backend.traits, size_bytes=size))
 
 
 def _mode(backend: Backend) -> dict[str, str]:
     return dict(_CHECKSUM_MODE) if backend.traits.checksums else {}
-
-
-def _opened(backend: Backend, response: aiohttp.ClientResponse, byte_range: ByteRange | None) -> Stream:
-    if response.status == 206 and response.headers.get("content-length") == "0":
-        # MinIO's answer to a suffix range of an empty object: a 206 of nothing, with a Content-Range that is none.
-        raise RangeNotSatisfiableError("No byte of the object is in the range.", size_bytes=0)
-    if response.status != 206:
-        metadata = object_metadata(response.headers, backend.traits)
-        served = (0, metadata.size_bytes)
-    else:
-        found = content_range(response.headers)
-        metadata = object_metadata(response.headers, backend.traits, size_bytes=found.size_bytes)
-        served = (found.start, found.end)
-    wanted = (0, metadata.size_bytes) if byte_range is None else byte_range.resolve(metadata.size_bytes)
-    if wanted is None:
-        raise RangeNotSatisfiableError("No byte of the object is in the range.", size_bytes=metadata.size_bytes)
-    if served != wanted or response.headers.get("content-length") != str(served[1] - served[0]):
-        raise BackendFailedError("The backend serves another range than was asked for.", status=response.status)
-    return Stream(response, metadata, *served)
-
-
-READ_BYTES: Final = 128 * 1024
-"""The most that a chunk of a read has."""
-
-
-class Stream:
-    """An open GET. Chunks are what the socket gave, at most 128 KiB; aiohttp stops reading ahead at about as much."""
-
-    def __init__(self, response: aiohttp.ClientResponse, metadata: ObjectMetadata, start: int, end: int) -> None:
-        self._response = response
-        self.metadata = metadata
-        self.start = start
-        self.end = end
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self.end - self.start
-        try:
-            async for chunk in self._response.content.iter_chunked(READ_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    raise BackendFailedError("The backend sent more than it announced.")
-                yield chunk
-        except (aiohttp.ClientError, OSError) as exc:
-            error = transport_error(exc)
-            raise error if error is not None else exc from exc
-        if left:
-            raise BackendUnreachableError("The backend's answer broke off. Try again.")
-
-    async def __aenter__(self) -> Stream:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        # A response that was read to its end gave its connection back already; then this does nothing.
-        self._response.close()

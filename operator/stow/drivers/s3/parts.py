@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from stow.drivers.s3.headers import CHECKSUM, checksum_header
-from stow.drivers.s3.wire import CHUNK_BYTES
 from stow.storage.checksums import RunningHash, new_crc32c
 from stow.storage.model import MIB
+
+CHUNK_BYTES: Final = 64 * 1024
 
 STEPS: Final = 10
 """The parts' size doubles this many times at most, after each tenth of the parts: 8 MiB becomes 4 GiB (below S3's 5 GiB), and

@@ -9,18 +9,16 @@ as the platform wants it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from botocore import UNSIGNED
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
 from botocore.credentials import CredentialProvider, CredentialResolver, Credentials
@@ -32,10 +30,12 @@ from stow.drivers.s3.config import Anonymous, StaticCredentials
 from stow.drivers.s3.config import Credentials as Configured
 from stow.drivers.s3.endpoint import AddressingStyle, Endpoint
 from stow.drivers.s3.sigv4 import Keys
-from stow.drivers.s3.translate import AnswerError, transport_error
-from stow.drivers.s3.wire import Wire
-from stow.errors import BackendTimeoutError, CredentialsMissingError
+from stow.drivers.s3.translate import sdk_error
+from stow.errors import CredentialsMissingError
 from stow.storage.clock import Clock
+from stow.storage.model import EMPTY
+from stow.transport.threads import Threads
+from stow.transport.wire import Wire
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client  # stubs: not there at run time
@@ -85,35 +85,6 @@ def isolated_session(credentials: Credentials | None) -> Session:
     return session
 
 
-class _Call:
-    """One SDK call in its thread: the requests it has open, so that they can be ended from outside."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._open: Future[AWSResponse] | None = None
-        self._over = False
-
-    def send(self, exchange: Callable[[], Awaitable[AWSResponse]]) -> AWSResponse:
-        """From the thread: run the exchange on the event loop and wait for it."""
-        with self._lock:
-            if self._over:
-                raise BackendTimeoutError("The call was given up.")
-            self._open = asyncio.run_coroutine_threadsafe(_awaited(exchange), self._loop)
-        return self._open.result()
-
-    def give_up(self) -> None:
-        """From the event loop: end what is open, refuse what would follow."""
-        with self._lock:
-            self._over = True
-            if self._open is not None:
-                self._open.cancel()
-
-
-async def _awaited(exchange: Callable[[], Awaitable[AWSResponse]]) -> AWSResponse:
-    return await exchange()
-
-
 @dataclass(frozen=True, slots=True)
 class _Raw:
     """What the SDK reads a body from."""
@@ -143,10 +114,9 @@ class Sdk:
         self._endpoint = endpoint
         self._presign_endpoint = presign_endpoint
         self._clock = clock
-        self._request_s = request_s
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="stow-s3")
-        self._local = threading.local()
+        self._threads = Threads("stow-s3", threads=threads, request_s=request_s, foreign=sdk_error)
         self._lock = threading.Lock()
+        self._local = threading.local()
         self._wire: Wire | None = None
         self._sdk_credentials: Credentials | None = None
         self._clients: dict[str, S3Client] = {}
@@ -169,7 +139,7 @@ class Sdk:
             return None
         now = self._clock()
         if self._fetched is None or now - self._fetched[0] >= _AMBIENT_FRESH:
-            self._fetched = now, await self._in_thread(self._frozen_keys)
+            self._fetched = now, await self._threads.run(self._frozen_keys)
         return self._fetched[1]
 
     async def run(self, function: Callable[[S3Client], T]) -> T:
@@ -179,10 +149,12 @@ class Sdk:
             AnswerError: the backend refused.
             StowError: no answer.
         """
-        return await self._in_thread(lambda: function(self._client(self._endpoint)))
+        return await self._threads.run(lambda: function(self._client(self._endpoint)))
 
-    async def presign(self, operation: str, params: dict[str, Any], *, expires_in_s: int) -> str:
-        """A signed URL; a secret. Sends nothing, but for ambient credentials that have to be renewed.
+    async def presign(
+        self, operation: str, params: dict[str, Any], *, headers: Mapping[str, str], expires_in_s: int
+    ) -> str:
+        """A signed URL that binds ``headers``; a secret. Sends nothing, but for ambient credentials that have to be renewed.
 
         Raises:
             CredentialsMissingError: anonymous locations sign nothing.
@@ -192,31 +164,14 @@ class Sdk:
 
         def sign() -> str:
             client = self._client(self._presign_endpoint)
+            self._local.signed_headers = headers
             return client.generate_presigned_url(operation, Params=params, ExpiresIn=expires_in_s)
 
-        return await self._in_thread(sign)
+        return await self._threads.run(sign)
 
     async def aclose(self) -> None:
         """Let the threads go; calls that still run have been given up or end at their deadline."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        call = _Call(loop)
-
-        def work() -> T:
-            self._local.call = call
-            return function()
-
-        try:
-            async with asyncio.timeout(self._request_s):
-                return await loop.run_in_executor(self._pool, work)
-        except BaseException as exc:
-            call.give_up()
-            error = transport_error(exc) if not isinstance(exc, AnswerError) else None
-            if error is None or error is exc:
-                raise
-            raise error from exc
+        await self._threads.aclose()
 
     def _client(self, endpoint: Endpoint) -> S3Client:
         with self._lock:
@@ -245,6 +200,7 @@ class Sdk:
         # The stubs think that handlers give nothing back; what this one gives is the answer.
         before_send: Any = self._before_send
         client.meta.events.register_first("before-send.s3", before_send)
+        client.meta.events.register_first("before-sign.s3", self._before_sign)
         return cast("S3Client", client)
 
     def _credentials(self) -> Credentials:
@@ -271,9 +227,15 @@ class Sdk:
         expires_at = getattr(credentials, "_expiry_time", None)
         return Keys(frozen.access_key, frozen.secret_key, frozen.token, expires_at)
 
+    def _before_sign(self, request: AWSRequest, **_: object) -> None:
+        """The headers of a signed URL that are no parameters of its operation."""
+        for name, value in getattr(self._local, "signed_headers", EMPTY).items():
+            del request.headers[name]
+            request.headers[name] = value
+        self._local.signed_headers = EMPTY
+
     def _before_send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        call: _Call = self._local.call
-        return call.send(lambda: self._exchange(request))
+        return self._threads.exchange(lambda: self._exchange(request))
 
     async def _exchange(self, request: AWSPreparedRequest) -> AWSResponse:
         if self._wire is None:

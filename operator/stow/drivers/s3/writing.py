@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import LostAnswerError, Target, commit, each, settled, trailer_headers
+from stow.drivers.s3.commit import Target, settled, trailer_headers
 from stow.drivers.s3.headers import CHECKSUM, attribute_headers, checksum_header, condition_headers, md5_of_etag
 from stow.drivers.s3.multipart import upload_known, upload_unknown
 from stow.drivers.s3.objects import head
 from stow.drivers.s3.parts import Cutter, framed, framed_bytes
 from stow.drivers.s3.sigv4 import STREAMING_TRAILER
-from stow.drivers.s3.wire import Answer, Request, Upload
 from stow.errors import (
     BackendFailedError,
     LimitExceededError,
@@ -27,6 +26,10 @@ from stow.errors import (
 )
 from stow.storage.checksums import RunningHash, new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
+from stow.transport.commit import LostAnswerError, commit
+from stow.transport.connections import Answer
+from stow.transport.upload import Upload, each
+from stow.transport.wire import Request
 
 SMALL_BYTES: Final = 64 * 1024
 """Up to here a body is held in memory and carries its checksum as a header: one request without a trailer."""
@@ -103,7 +106,7 @@ async def put_bytes(backend: Backend, target: Target, chunks: list[bytes], optio
     request = Request("PUT", target.bucket, target.key, headers=headers, body=body)
 
     async def send() -> ObjectMetadata:
-        return _put_result(backend, await commit(backend, request), size_bytes, crc32c.digest())
+        return _put_result(backend, await commit(backend.wire, request), size_bytes, crc32c.digest())
 
     return await settled(backend, target, options.attributes, send)
 
@@ -126,7 +129,7 @@ async def _put_stream(
     request = Request("PUT", target.bucket, target.key, headers=headers, body=upload, payload=payload)
 
     async def send() -> ObjectMetadata:
-        return _put_result(backend, await commit(backend, request), size_bytes, crc32c.digest())
+        return _put_result(backend, await commit(backend.wire, request), size_bytes, crc32c.digest())
 
     return await settled(backend, target, options.attributes, send)
 
@@ -186,13 +189,3 @@ async def _summed(body: AsyncIterator[bytes], crc32c: RunningHash) -> AsyncItera
     async for chunk in body:
         crc32c.update(chunk)
         yield chunk
-
-
-def signed_headers(*, content_md5: bytes | None, content_type: str | None) -> dict[str, str]:
-    """The headers that a signed PUT binds its client to."""
-    headers = {}
-    if content_md5 is not None:
-        headers["Content-MD5"] = base64.b64encode(content_md5).decode()
-    if content_type is not None:
-        headers["Content-Type"] = content_type
-    return headers

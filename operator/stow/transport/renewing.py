@@ -1,0 +1,109 @@
+"""Credentials that end, fetched anew before they do: once for all who wait, never once for each request.
+
+Keeps no timer: who asks within the last part of the lifetime starts the renewal. What is still valid is given when the renewal fails, and
+the next try waits a little, so that a source that is down is not asked by every request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from stow.errors import StowError
+from stow.storage.clock import Clock
+
+T = TypeVar("T")
+EARLY: Final = timedelta(minutes=5)
+"""So long before its end a value is renewed, or in the last quarter of a shorter life: what the SDKs of the three clouds do at most."""
+_PAUSE: Final = timedelta(seconds=5)
+"""After a failed renewal, while the value at hand still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Generic[T]):
+    """A value and its end; None is for ever."""
+
+    value: T
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[T]):
+    lease: Lease[T]
+    fetched_at: datetime
+    renew_at: datetime | None
+
+
+class Renewing(Generic[T]):
+    """One such value. ``fetch`` runs alone: concurrent callers share it, and one that goes away does not end it for the others."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Lease[T]]], *, clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._held: _Held[T] | None = None
+        self._fetching: asyncio.Task[Lease[T]] | None = None
+
+    async def get(self) -> Lease[T]:
+        """The present value, renewed where it is time.
+
+        Raises:
+            StowError: there is none, and none could be fetched.
+        """
+        held, now = self._held, self._clock()
+        if held is not None and (held.renew_at is None or now < held.renew_at):
+            return held.lease
+        try:
+            return await asyncio.shield(self._shared())
+        except StowError:
+            if held is None or held.lease.expires_at is None or self._clock() >= held.lease.expires_at:
+                raise
+            if self._held is held:
+                self._held = replace(held, renew_at=self._clock() + _PAUSE)
+            return held.lease
+
+    async def get_lasting(self, until: datetime) -> Lease[T]:
+        """One that lives until then, or as long as a new one does: what signs a URL should outlive the URL.
+
+        A value that was fetched a moment ago is not fetched again: another would not live longer.
+        """
+        lease = await self.get()
+        held = self._held
+        if lease.expires_at is None or lease.expires_at >= until or held is None or held.lease is not lease:
+            return lease
+        now = self._clock()
+        if now - held.fetched_at > (lease.expires_at - held.fetched_at) / 4:
+            self._held = replace(held, renew_at=now)
+            return await self.get()
+        return lease
+
+    def drop(self, lease: Lease[T]) -> None:
+        """Forget this value, which the backend has refused; a newer one stays."""
+        if self._held is not None and self._held.lease is lease:
+            self._held = None
+
+    async def aclose(self) -> None:
+        """End a renewal that runs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    def _shared(self) -> asyncio.Task[Lease[T]]:
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._renew())
+            self._fetching.add_done_callback(self._done)
+        return self._fetching
+
+    def _done(self, task: asyncio.Task[Lease[T]]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            task.exception()  # the callers that would have heard of it may all have gone
+
+    async def _renew(self) -> Lease[T]:
+        lease = await self._fetch()
+        now = self._clock()
+        left = None if lease.expires_at is None else lease.expires_at - now
+        self._held = _Held(lease, now, None if left is None else now + left - min(EARLY, left / 4))
+        return lease
