@@ -151,12 +151,12 @@ HOSTILE = st.recursive(
 )
 LOCATION_KEYS = (
     "s3", "local", "credentials", "baseContainer", "dynamicContainers", "signedURL", "containerNamePattern",
-    "loadableContainers", "allowedNamespaces", "limits", "probeInterval", "suspend",
+    "loadableContainers", "allowedNamespaces", "limits", "probeInterval", "suspend", "caBundle",
 )  # fmt: skip
 CONTAINER_KEYS = ("locationRef", "containerName", "provision", "deletionPolicy", "suspend")
 INNER_KEYS = (
     "name", "names", "path", "endpoint", "region", "secretRef", "selector", "matchLabels", "matchExpressions", "methods",
-    "maxTTL", "defaultTTL", "namePattern", "enabled", "kind", "maxReadBytes", "namespace",
+    "maxTTL", "defaultTTL", "namePattern", "enabled", "kind", "maxReadBytes", "namespace", "configMapRef", "key", "credentials",
 )  # fmt: skip
 INNER = st.dictionaries(st.sampled_from(INNER_KEYS), HOSTILE, max_size=4) | HOSTILE
 

@@ -52,6 +52,7 @@ SIGNED_URL = "must be a URL such as https://objects.example.com, without user, q
 PATH = "must be a relative path such as data/media"
 CREDENTIALS = "exactly one of secretRef, ambient and anonymous must be set"
 BUNDLE = "exactly one of secretRef and configMapRef must be set"
+SIGNER = "exactly one of secretRef and ambient must be set; anonymous signs nothing"
 NAME = "must be 3 to 63 lower-case letters, digits, hyphens and single inner dots, and no IP address"
 PATTERN = "must consist of lower-case letters, digits, '.', '-', '*' and {namespace}"
 PROBE = "must be a duration such as 5m or 1h30m, at least 1s and at most 24h"
@@ -148,7 +149,12 @@ BAD = [
     Case("signed-methods", SL, signed(methods=["GET", "POST"]), 'supported values: "GET", "PUT", "HEAD", "DELETE"'),
     Case("signed-methods-twice", SL, signed(methods=["GET", "GET"]), "Duplicate value"),
     Case("signed-methods-none", SL, signed(methods=[]), "should have at least 1 items"),
-    Case("signed-credentials", SL, signed(credentials={"anonymous": {}}), 'unknown field "spec.signedURL.credentials"', only_schema=True),
+    Case("signing-anonymous", SL, signed(credentials={"anonymous": {}}), 'unknown field "spec.signedURL.credentials.anonymous"'),
+    Case("signing-empty", SL, signed(credentials={}), SIGNER),
+    Case("signing-two", CSL, signed(credentials={"secretRef": {"name": "a"}, "ambient": {}}), SIGNER),
+    Case("signing-without-name", SL, signed(credentials={"secretRef": {}}), "spec.signedURL.credentials.secretRef.name: Required value"),
+    Case("signing-bad-name", SL, signed(credentials={"secretRef": {"name": "A"}}), "must be the name of a Secret"),
+    Case("signing-of-local", SL, local("a", signedURL={"credentials": {"secretRef": {"name": "a"}}}), "a local location signs with the operator's keys"),  # noqa: E501
     Case("default-ttl-over-max", SL, signed(defaultTTL="2h", maxTTL="1h"), "defaultTTL (15m unless set) must not be longer than maxTTL (1h unless set)"),  # noqa: E501
     Case("default-ttl-over-small-max", SL, signed(maxTTL="5m"), "defaultTTL (15m unless set) must not be longer than maxTTL (1h unless set)"),  # noqa: E501
     Case("default-ttl-zero", SL, signed(defaultTTL="0s"), DEFAULT_TTL),
@@ -228,6 +234,8 @@ GOOD = [
     Case("dynamic-cluster-off", CSL, s3(dynamicContainers={})),
     Case("signed", SL, signed(endpoint="https://h/files", methods=["HEAD", "PUT", "DELETE", "GET"], defaultTTL="168h", maxTTL="604800s")),
     Case("signed-empty", SL, signed()),
+    Case("signing-secret", SL, signed(credentials={"secretRef": {"name": "signer"}})),
+    Case("signing-ambient", CSL, signed(credentials={"ambient": {}}, endpoint="https://h")),
     Case("limits", SL, s3(limits={"maxReadBytes": 1, "maxWriteBytes": 2**63 - 1})),
     Case("durations", SL, s3(probeInterval="1h30m15s500ms")),
     Case("suspend", SL, s3(suspend=True)),

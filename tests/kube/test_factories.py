@@ -215,6 +215,27 @@ async def test_signed_urls_of_s3_lead_to_the_endpoint_that_clients_know(
         await store.create_signed_url(store.reference(name, "k"), put, scope=Scope("team"))
 
 
+async def test_own_signing_credentials_stand_in_the_url_and_wrong_ones_are_named(
+    world: World, minio: MinioServer, unique_name: Callable[[str], str]
+) -> None:
+    """MinIO checks both: the signer's probe is refused with a wrong key, and then no other key signs."""
+    name = unique_name("pool")
+    spec = {"signedURL": {"methods": ["GET"], "credentials": {"secretRef": {"name": "signer"}}}}
+    location = minio_location(minio, baseContainer={"name": name}, **spec)
+    world.secrets.put("team", "key", AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key)
+    world.secrets.put("team", "signer", AWS_ACCESS_KEY_ID="other", AWS_SECRET_ACCESS_KEY="planted-wrong")
+    with pytest.raises(CredentialsError, match=r"spec\.signedURL\.credentials") as raised:
+        await world.pool.open(location)
+    assert "planted-wrong" not in str(raised.value)
+    world.secrets.put(
+        "team", "signer", version=2, AWS_ACCESS_KEY_ID=minio.access_key, AWS_SECRET_ACCESS_KEY=minio.secret_key
+    )
+    world.secrets.put("team", "key", version=2, AWS_ACCESS_KEY_ID="main", AWS_SECRET_ACCESS_KEY="planted-wrong")
+    with pytest.raises(CredentialsError) as refused:
+        await world.pool.open(location)
+    assert "spec.signedURL" not in refused.value.message
+
+
 @asynccontextmanager
 async def tls_backend(authority: Authority) -> AsyncIterator[str]:
     """An S3 endpoint by TLS that knows no bucket; its certificate is the authority's."""

@@ -164,6 +164,12 @@ def test_bundles_with_the_same_certificates_give_equal_plans(tmp_path: Path) -> 
     assert found != bundled(namespaced(BUNDLED), {"x.pem": pem + pem})
 
 
+def test_a_tenant_may_not_sign_as_the_operator_either() -> None:
+    location = namespaced({"s3": S3, "credentials": {"anonymous": {}}, "signedURL": {"credentials": {"ambient": {}}}})
+    with pytest.raises(AmbientCredentialsForbiddenError, match=r"spec\.signedURL\.credentials\.secretRef"):
+        plan(location)
+
+
 def test_a_tenant_may_use_ambient_credentials_where_the_process_was_told_so() -> None:
     found = plan(namespaced(AMBIENT), settings=PlanSettings("stow-system", ambient_for_namespaced=True))
     assert isinstance(found, RemotePlan)

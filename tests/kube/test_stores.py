@@ -25,17 +25,21 @@ from stow.errors import (
     CABundleMissingError,
     ContainerNotAllowedError,
     ControlPlaneError,
+    CredentialsInvalidError,
     CredentialsMissingError,
     EndpointForbiddenError,
     InvalidSpecError,
     StowError,
 )
 from stow.kube.cache import ObjectCache
+from stow.kube.identities import Identity
 from stow.kube.plans import DriverPlan, PlanSettings, RemotePlan
 from stow.kube.stores import MAX_RETIRED, PoolParts, PoolSettings, StorePool
 from stow.reconcile.objects import Snapshot
+from stow.storage.driver import Capabilities, SignRequest
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import Marker, Method, Origin, Scope
+from stow.storage.model import LocationID, Marker, Method, Origin, Scope, SignedURL, SignedURLProperties
+from stow.storage.store import StowStore
 
 
 class WatchedDriver(MemoryDriver):
@@ -44,14 +48,25 @@ class WatchedDriver(MemoryDriver):
     def __init__(self, world: World, plan: RemotePlan) -> None:
         super().__init__(clock=world.clock, identity=f"mem://{plan.spec.endpoint}", backend=world.backend)
         self.world = world
+        self.plan = plan
         self.closed = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, sign_methods=frozenset(Method))
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        assert isinstance(self.plan.credentials, S3AccessKey)
+        signer = self.plan.credentials.access_key_id
+        return SignedURL(f"{self.plan.presign_endpoint}/{signer}", request.method, request.expires_at, {})
 
     async def probe(self, container: str | None) -> None:
         self.world.probes += 1
         if self.world.gate is not None:
             await self.world.gate.wait()
-        if self.world.probe_error is not None:
-            raise self.world.probe_error
+        error = self.world.probe_errors.get(self.plan.credentials) or self.world.probe_error
+        if error is not None:
+            raise error
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -69,7 +84,11 @@ class World:
         self.plans: list[RemotePlan] = []
         self.probes = 0
         self.probe_error: StowError | None = None
+        self.probe_errors: dict[Identity, StowError] = {}
+        """By the credentials that are refused."""
         self.factory_error: Exception | None = None
+        self.fails_at = 0
+        """Which driver cannot be built, counted from 1."""
         self.gate: asyncio.Event | None = None
         self.addresses: Sequence[str] | OSError = ("203.0.113.7",)
         self.resolved: list[str] = []
@@ -89,8 +108,8 @@ class World:
     def factory(self, plan: DriverPlan) -> WatchedDriver:
         assert isinstance(plan, RemotePlan)
         self.plans.append(plan)
-        if self.factory_error is not None:
-            raise self.factory_error
+        if self.factory_error is not None or self.fails_at == len(self.plans):
+            raise self.factory_error or CredentialsInvalidError("The key makes no sense.")
         driver = WatchedDriver(self, plan)
         self.built.append(driver)
         return driver
@@ -100,6 +119,9 @@ class World:
         if isinstance(self.addresses, OSError):
             raise self.addresses
         return self.addresses
+
+    def put_signer(self, version: int, key_id: str) -> None:
+        self.secrets.put("team", "signer", version=version, AWS_ACCESS_KEY_ID=key_id, AWS_SECRET_ACCESS_KEY="s")
 
     def rotate_secret(self, secret: str = "two") -> None:
         self.secrets.put("team", "key", version=2, AWS_ACCESS_KEY_ID="AKIA2", AWS_SECRET_ACCESS_KEY=secret)
@@ -255,6 +277,103 @@ async def test_a_changed_bundle_is_in_use_and_a_bad_one_keeps_the_last_good_stor
     opened = await world.pool.open(bundled)
     assert opened.store is not good
     assert opened.problem is None
+
+
+SIGNING = {
+    "baseContainer": {"name": "base-data"},
+    "signedURL": {"endpoint": "https://public.example.com", "credentials": {"secretRef": {"name": "signer"}}},
+}
+
+
+async def signed_by(store: StowStore) -> str:
+    """The base of a signed URL, and whose it is."""
+    asked = SignedURLProperties(Method.GET)
+    return (await store.create_signed_url(store.reference("base-data", "k"), asked, scope=Scope("team"))).url
+
+
+async def test_own_signing_credentials_sign_and_those_of_the_location_never_do() -> None:
+    world = World()
+    world.put_signer(1, "AKIASIGNER")
+    store = (await world.pool.open(location(**SIGNING))).store
+    await store.create_container("base-data")
+    assert await signed_by(store) == "https://public.example.com/AKIASIGNER"
+    main, signer = world.plans
+    assert (main.credentials, main.presign_endpoint) == (S3AccessKey("AKIA1", "one"), None)
+    assert main.spec == signer.spec
+    assert store.get_location(LocationID.MAIN) is world.built[0]
+    assert store.get_location(LocationID.SIGNED_URL) is world.built[1]
+
+
+async def test_without_them_the_location_signs_itself() -> None:
+    world = World()
+    spec = {**SIGNING, "signedURL": {"endpoint": "https://public.example.com"}}
+    store = (await world.pool.open(location(**spec))).store
+    await store.create_container("base-data")
+    assert await signed_by(store) == "https://public.example.com/AKIA1"
+    assert len(world.built) == 1
+
+
+@pytest.mark.parametrize("rotated", ["key", "signer"])
+async def test_either_secret_that_changes_is_in_use_and_both_old_clients_end(rotated: str) -> None:
+    world = World()
+    world.put_signer(1, "AKIASIGNER")
+    old = (await world.pool.open(location(**SIGNING))).store
+    await old.create_container("base-data")
+    if rotated == "key":
+        world.rotate_secret()
+    else:
+        world.put_signer(2, "AKIASIGNER2")
+    new = (await world.pool.open(location(**SIGNING))).store
+    assert new is not old
+    assert await signed_by(new) == f"https://public.example.com/AKIASIGNER{'2' if rotated == 'signer' else ''}"
+    assert [plan.credentials for plan in world.plans[2:]] == [
+        S3AccessKey("AKIA2", "two") if rotated == "key" else S3AccessKey("AKIA1", "one"),
+        S3AccessKey("AKIASIGNER2" if rotated == "signer" else "AKIASIGNER", "s"),
+    ]
+    await world.clock.advance(16 * 60)
+    world.pool.sweep()
+    await settle()
+    assert [driver.closed for driver in world.built] == [1, 1, 0, 0]
+
+
+async def test_a_signer_that_goes_wrong_is_named_and_the_last_good_store_stays() -> None:
+    world = World()
+    with pytest.raises(CredentialsMissingError, match=r"signer, which spec\.signedURL\.credentials\.secretRef names"):
+        await world.pool.open(location(**SIGNING))
+    world.put_signer(1, "AKIASIGNER")
+    good = (await world.pool.open(location(**SIGNING))).store
+    world.secrets.put("team", "signer", version=2, AWS_ACCESS_KEY_ID="AKIA")
+    opened = await world.pool.open(location(**SIGNING))
+    assert opened.store is good
+    assert isinstance(opened.problem, CredentialsInvalidError)
+    assert "spec.signedURL.credentials" in opened.problem.message
+    world.put_signer(3, "AKIAREFUSED")
+    world.probe_errors[S3AccessKey("AKIAREFUSED", "s")] = AccessDeniedError("Refused.")
+    opened = await world.pool.open(location(**SIGNING))
+    assert opened.store is good
+    assert isinstance(opened.problem, AccessDeniedError)
+    assert opened.problem.message == "With spec.signedURL.credentials: Refused."
+    await settle()
+    assert [driver.closed for driver in world.built] == [0, 0, 1, 1]
+
+
+async def test_credentials_of_the_location_that_are_refused_are_not_taken_for_the_signer_s() -> None:
+    world = World()
+    world.put_signer(1, "AKIASIGNER")
+    world.probe_errors[S3AccessKey("AKIA1", "one")] = AccessDeniedError("Refused.")
+    with pytest.raises(AccessDeniedError) as raised:
+        await world.pool.open(location(**SIGNING))
+    assert raised.value.message == "Refused."
+
+
+async def test_a_signer_that_cannot_be_built_leaves_no_client_open() -> None:
+    world = World()
+    world.put_signer(1, "AKIASIGNER")
+    world.fails_at = 2
+    with pytest.raises(CredentialsInvalidError, match=r"spec\.signedURL\.credentials"):
+        await world.pool.open(location(**SIGNING))
+    await settle()
+    assert [driver.closed for driver in world.built] == [1]
 
 
 async def test_a_secret_that_cannot_be_read_is_not_a_missing_one() -> None:

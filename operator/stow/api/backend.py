@@ -118,11 +118,26 @@ def credentials_of(spec: Fields, backend: Backend) -> Credentials | None:
         return None
     if not spec.has("credentials"):
         raise spec.error("credentials", "is required: one of secretRef, ambient and anonymous")
-    raw = spec.child("credentials")
-    members = [key for key in ("secretRef", "ambient", "anonymous") if raw.has(key)]
-    if len(members) != 1:
-        raise spec.error("credentials", "must have exactly one of secretRef, ambient and anonymous")
-    member = raw.child(members[0])
-    if members[0] == "secretRef":
+    return _one_of(spec, ("secretRef", "ambient", "anonymous"))
+
+
+def signing_credentials_of(signed_url: Fields, backend: Backend) -> Credentials | None:
+    """The one member of `signedURL.credentials`; None where the location's own credentials sign. Raises: InvalidSpecError."""
+    if not signed_url.has("credentials"):
+        return None
+    if isinstance(backend, LocalSpec):
+        raise signed_url.error("credentials", "must be absent: a local location signs with the operator's keys")
+    if signed_url.child("credentials").has("anonymous"):
+        raise signed_url.error("credentials", "must be secretRef or ambient: anonymous signs nothing")
+    return _one_of(signed_url, ("secretRef", "ambient"))
+
+
+def _one_of(fields: Fields, members: tuple[str, ...]) -> Credentials:
+    raw = fields.child("credentials")
+    given = [key for key in members if raw.has(key)]
+    if len(given) != 1:
+        raise fields.error("credentials", f"must have exactly one of {', '.join(members)}")
+    member = raw.child(given[0])
+    if given[0] == "secretRef":
         return SecretCredentials(secret_name=member.text("name", pattern=DNS_SUBDOMAIN))
-    return AmbientCredentials() if members[0] == "ambient" else AnonymousCredentials()
+    return AmbientCredentials() if given[0] == "ambient" else AnonymousCredentials()

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from stow.api.backend import Backend, Credentials, LocalSpec, backend_of, credentials_of, url_field
+from stow.api.backend import (
+    Backend,
+    Credentials,
+    LocalSpec,
+    backend_of,
+    credentials_of,
+    signing_credentials_of,
+    url_field,
+)
 from stow.api.durations import duration_field
 from stow.api.fields import Fields
 from stow.api.meta import CLUSTER_STOW_LOCATION, LOCATION_KINDS
@@ -124,7 +132,7 @@ def location_spec(kind: str, raw: object) -> LocationSpec:
         container_name_pattern=_pattern(spec, "containerNamePattern", default_container_name_pattern(kind)),
         base_container=_base_container(spec),
         dynamic_containers=_dynamic_containers(spec, is_cluster=is_cluster),
-        signed_url=_signed_url(spec),
+        signed_url=_signed_url(spec, backend),
         limits=_limits(spec),
         ca_bundle=_ca_bundle(spec, backend),
         allowed_namespaces=allowed_namespaces_from_fields(spec.child("allowedNamespaces")),
@@ -170,7 +178,7 @@ def _dynamic_containers(spec: Fields, *, is_cluster: bool) -> DynamicContainersS
     return DynamicContainersSpec(enabled=enabled, name_pattern=pattern)
 
 
-def _signed_url(spec: Fields) -> SignedURLSpec:
+def _signed_url(spec: Fields, backend: Backend) -> SignedURLSpec:
     signed = spec.child("signedURL")
     methods = signed.texts("methods", max_items=len(SIGNED_METHODS)) or ("GET",)
     is_given_empty = signed.has("methods") and not signed.items("methods", max_items=len(SIGNED_METHODS))
@@ -182,7 +190,13 @@ def _signed_url(spec: Fields) -> SignedURLSpec:
     )
     if default_ttl > max_ttl:
         raise signed.error("defaultTTL", "must not be longer than maxTTL")
-    return SignedURLSpec(url_field(signed, "endpoint", with_path=True), methods, default_ttl, max_ttl)
+    return SignedURLSpec(
+        url_field(signed, "endpoint", with_path=True),
+        methods,
+        default_ttl,
+        max_ttl,
+        signing_credentials_of(signed, backend),
+    )
 
 
 def _ca_bundle(spec: Fields, backend: Backend) -> CABundleRef | None:

@@ -7,8 +7,10 @@ itself may hold anything, so only the type of it is logged.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -90,18 +92,44 @@ class StoreBuilder:
             raise BackendUnreachableError("The host of the location's endpoint does not resolve.") from exc
 
     async def _probed(self, ref: ObjectRef, wanted: Wanted, discard: Callable[[StowStore], None]) -> StowStore:
-        main = wanted.plan.main
-        store = StowStore(
-            wanted.config,
-            self.factories[main.member](main),
-            clock=self.clock,
-            metrics=self.metrics.bind(kind=main.member, location=metrics_label(ref)),
-            cursor_key=wanted.cursor_key,
-            crash=self.crash,
-        )
+        plan = wanted.plan
+        main = self.factories[plan.main.member](plan.main)
         try:
+            with _naming_the_signer():
+                signer = self.factories[plan.signed_url.member](plan.signed_url) if plan.signed_url else None
+        except BaseException:
+            discard(self._store(ref, wanted, main, None))
+            raise
+        store = self._store(ref, wanted, main, signer)
+        try:
+            if signer is not None:
+                with _naming_the_signer():
+                    await signer.probe(wanted.config.base_container)
             await store.probe()
         except BaseException:
             discard(store)
             raise
         return store
+
+    def _store(self, ref: ObjectRef, wanted: Wanted, main: Driver, signer: Driver | None) -> StowStore:
+        return StowStore(
+            wanted.config,
+            main,
+            clock=self.clock,
+            metrics=self.metrics.bind(kind=wanted.plan.main.member, location=metrics_label(ref)),
+            cursor_key=wanted.cursor_key,
+            signed_url=signer,
+            crash=self.crash,
+        )
+
+
+@contextmanager
+def _naming_the_signer() -> Iterator[None]:
+    """Both drivers lead to one backend: without this nobody could tell whose credentials it refused."""
+    try:
+        yield
+    except StowError as error:
+        named = copy.copy(error)
+        named.message = f"With spec.signedURL.credentials: {error.message}"
+        named.args = (named.message,)
+        raise named from error

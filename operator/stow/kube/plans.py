@@ -8,7 +8,7 @@ change of spec or Secret that leaves the plan as it is costs no reconnection.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 from urllib.parse import quote
@@ -97,7 +97,10 @@ def store_plan(location: Snapshot, spec: LocationSpec, sources: Sources, *, sett
         spec.signed_url.endpoint,
         ca_certificates(location.ref, spec.ca_bundle, sources.ca_bundle),
     )
-    return StorePlan(main)
+    if spec.signed_url.credentials is None:
+        return StorePlan(main)
+    signer = identity(asker, spec.signed_url.credentials, sources.signing, field="spec.signedURL.credentials")
+    return StorePlan(replace(main, presign_endpoint=None), replace(main, credentials=signer))
 
 
 def _ambient_allowed(spec: LocationSpec, settings: PlanSettings) -> bool:
