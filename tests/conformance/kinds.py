@@ -18,7 +18,7 @@ from servers.minio import MinioServer
 from servers.moto import MotoServer
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.memory import MemoryDriver
-from stow.drivers.s3.config import Deadlines, Dialect, Multipart, S3Config, StaticCredentials
+from stow.drivers.s3.config import Dialect, Multipart, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
 from stow.drivers.s3.endpoint import AddressingStyle
 from stow.errors import StowError
@@ -27,6 +27,8 @@ from stow.storage.clock import utc_now
 from stow.storage.egress import LOOPBACK, EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
 from stow.storage.model import MIB
+from stow.transport.connections import Outside
+from stow.transport.deadlines import Deadlines
 
 KindBuilder = Callable[[], Awaitable[Kind]]
 WRONG_SECRET: Final = "canary-wrong-secret-key-0123456789"
@@ -130,7 +132,7 @@ def _s3(endpoint: str, *, access_key: str, secret_key: str, dialect: Dialect) ->
         deadlines=DEADLINES,
         multipart=MULTIPART,
     )
-    return S3Driver(config, clock=utc_now, jitter=lambda: 0.0)  # retries come at once
+    return S3Driver(config, clock=utc_now, outside=Outside(jitter=lambda: 0.0))  # retries come at once
 
 
 def _closed_port() -> int:

@@ -9,13 +9,15 @@ import aiohttp
 
 from servers.minio import MinioServer
 from servers.moto import MotoServer
-from stow.drivers.s3.config import Credentials, Deadlines, Dialect, Multipart, S3Config, StaticCredentials
+from stow.drivers.s3.config import Credentials, Dialect, Multipart, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import StowError
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import utc_now
 from stow.storage.egress import LOOPBACK, EgressPolicy
 from stow.storage.model import MIB, ByteRange, Method
+from stow.transport.connections import Outside
+from stow.transport.deadlines import Deadlines
 
 DEV_EGRESS = EgressPolicy(allowed=LOOPBACK)
 SMALL_PARTS = Multipart(
@@ -60,7 +62,9 @@ def stub_driver(
         deadlines=deadlines,
         multipart=multipart if multipart is not None else Multipart(),
     )
-    return S3Driver(config, clock=utc_now, budget=budget, jitter=lambda: 0.0, new_nonce=lambda: "nonce-1")
+    return S3Driver(
+        config, clock=utc_now, budget=budget, outside=Outside(jitter=lambda: 0.0), new_nonce=lambda: "nonce-1"
+    )
 
 
 def server_driver(
@@ -82,7 +86,7 @@ def server_driver(
         presign_endpoint=presign_endpoint,
     )
     traces = [] if counter is None else [counter.trace]
-    return S3Driver(config, clock=utc_now, budget=budget, trace_configs=traces)
+    return S3Driver(config, clock=utc_now, budget=budget, outside=Outside(trace_configs=traces))
 
 
 async def body(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stow.drivers.s3.answers import decode_key, error_code, listing, parse
+from stow.drivers.s3.answers import decode_key, listing
 from stow.drivers.s3.capabilities import TRAITS, dialect_of_host, dialect_of_server
 from stow.drivers.s3.config import Dialect
-from stow.drivers.s3.headers import attribute_headers, content_range, object_metadata, quoted
+from stow.drivers.s3.headers import attribute_headers, object_metadata
 from stow.errors import BackendFailedError, InvalidArgumentError, InvalidMetadataError
 from stow.storage.model import ObjectAttributes
+from stow.transport.headers import content_range, quoted
+from stow.transport.xml import error_code, parse
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><Error><Code>&b;</Code></Error>"""
 OUTSIDE = b"""<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><Error><Code>&f;</Code></Error>"""

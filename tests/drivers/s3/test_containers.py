@@ -14,9 +14,9 @@ from botocore.session import Session
 from yarl import URL
 
 from drivers.s3.setup import ALL_METHODS, DEV_EGRESS, KEYS, Unique, body, content, server_driver, stub_driver
-from drivers.s3.stub import Seen, error, http, serve
 from servers.minio import MinioServer
 from servers.moto import MotoServer
+from servers.stub import Seen, error, http, serve
 from stow.drivers.s3.config import Anonymous, Dialect, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
 from stow.drivers.s3.endpoint import AddressingStyle, Endpoint
@@ -39,6 +39,7 @@ from stow.errors import (
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
 from stow.storage.model import ContainerContents, ContainerEntry, Marker, Method, ObjectAttributes, Origin, WriteOptions
+from stow.transport.connections import Outside
 
 MARKER = Marker("install", "team-a", "reports", "0b1e", "n1")
 
@@ -161,7 +162,9 @@ async def test_a_create_on_aws_names_the_region_of_the_host() -> None:
 
     async with serve(lambda seen: http(404) if seen.method == "HEAD" else http()) as stub:
         endpoint = stub.endpoint.replace("127.0.0.1", "s3.eu-west-1.amazonaws.com")
-        driver = S3Driver(S3Config(KEYS, endpoint=endpoint, egress=DEV_EGRESS), clock=utc_now, resolve=to_the_stub)
+        driver = S3Driver(
+            S3Config(KEYS, endpoint=endpoint, egress=DEV_EGRESS), clock=utc_now, outside=Outside(resolve=to_the_stub)
+        )
         await driver.create_container("b-1", None)
         await driver.aclose()
     look, create = stub.requests

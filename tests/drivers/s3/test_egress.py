@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from drivers.s3.setup import KEYS, QUICK, body
-from drivers.s3.stub import http, serve
+from servers.stub import http, serve
 from stow.drivers.s3.config import Dialect, S3Config
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import BackendUnreachableError, EndpointForbiddenError
 from stow.storage.clock import utc_now
 from stow.storage.egress import LOOPBACK, EgressPolicy, EgressResolver
 from stow.storage.model import WriteOptions
+from stow.transport.connections import Outside
 
 DENIED = [
     "127.0.0.1",
@@ -100,7 +101,7 @@ def _driver(endpoint: str, resolve: Rebinding) -> S3Driver:
         egress=EgressPolicy(allowed=LOOPBACK),
         deadlines=QUICK,
     )
-    return S3Driver(config, clock=utc_now, resolve=resolve)
+    return S3Driver(config, clock=utc_now, outside=Outside(resolve=resolve))
 
 
 @pytest.mark.parametrize("operation", ["object", "container", "write"])
@@ -131,7 +132,7 @@ async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
         raise OSError("SECRET resolver text")
 
     config = S3Config(KEYS, endpoint="http://missing.example", deadlines=QUICK)
-    driver = S3Driver(config, clock=utc_now, resolve=nothing, jitter=lambda: 0.0)
+    driver = S3Driver(config, clock=utc_now, outside=Outside(resolve=nothing, jitter=lambda: 0.0))
     for call in (lambda: driver.head("b-1", "k"), lambda: driver.container_exists("b-1")):
         with pytest.raises(BackendUnreachableError) as caught:
             await call()

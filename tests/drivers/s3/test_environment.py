@@ -10,7 +10,7 @@ import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 
 from drivers.s3.setup import DEV_EGRESS, KEYS, QUICK, body, content, stub_driver
-from drivers.s3.stub import Seen, http, serve
+from servers.stub import Seen, http, serve
 from stow.drivers.s3.config import Ambient, Dialect, S3Config
 from stow.drivers.s3.driver import S3Driver
 from stow.drivers.s3.sdk import isolated_session

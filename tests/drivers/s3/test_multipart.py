@@ -12,9 +12,9 @@ import google_crc32c
 import pytest
 
 from drivers.s3.setup import SMALL_PARTS, Counter, body, content, failing, server_driver, stub_driver
-from drivers.s3.stub import CLOSE, HANG, Partial, Seen, error, http, serve
 from servers.minio import MinioServer
-from stow.drivers.s3.config import Deadlines, Dialect, Multipart
+from servers.stub import CLOSE, HANG, Partial, Seen, error, http, serve
+from stow.drivers.s3.config import Dialect, Multipart
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import (
     BackendFailedError,
@@ -29,6 +29,7 @@ from stow.errors import (
 )
 from stow.storage.budget import ByteBudget
 from stow.storage.model import MIB, CopyOptions, ObjectAttributes, WriteOptions
+from stow.transport.deadlines import Deadlines
 
 PART = 5 * MIB
 CREATED = b"<InitiateMultipartUploadResult><UploadId>up-1</UploadId></InitiateMultipartUploadResult>"

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from botocore import exceptions as sdk
 
-from stow.drivers.s3.translate import BY_CODE, BY_STATUS, AnswerError, answer_error, may_have_happened, transport_error
+from stow.drivers.s3.translate import BY_CODE, answer_error, may_have_happened, sdk_error
 from stow.errors import (
     BackendError,
     BackendFailedError,
@@ -28,6 +28,7 @@ from stow.errors import (
     StowError,
     WrongRegionError,
 )
+from stow.transport.faults import BY_STATUS, AnswerError
 
 CANARY = "CANARY-of-the-backend"
 
@@ -53,7 +54,7 @@ BOTOCORE = sorted(set(_family(sdk.BotoCoreError)), key=lambda kind: kind.__name_
 def test_every_foreign_exception_becomes_one_of_ours_that_says_nothing_about_presence(
     kind: type[BaseException],
 ) -> None:
-    error = transport_error(_bare(kind))
+    error = sdk_error(_bare(kind))
     assert isinstance(error, StowError)
     assert type(error) is not StowError
     assert not isinstance(error, NotFoundError)
@@ -82,19 +83,19 @@ def test_every_foreign_exception_becomes_one_of_ours_that_says_nothing_about_pre
     ],
 )
 def test_well_known_exceptions_have_their_own_error(kind: type[BaseException], expected: type[StowError]) -> None:
-    assert type(transport_error(_bare(kind))) is expected
+    assert type(sdk_error(_bare(kind))) is expected
 
 
 def test_the_sdks_answer_errors_go_by_their_code() -> None:
     response = {"Error": {"Code": "NoSuchBucket", "Message": CANARY}, "ResponseMetadata": {"HTTPStatusCode": 404}}
-    error = transport_error(sdk.ClientError(response, "HeadBucket"))
+    error = sdk_error(sdk.ClientError(response, "HeadBucket"))
     assert type(error) is ContainerNotFoundError
     assert CANARY not in repr(error)
 
 
 @pytest.mark.parametrize("exc", [asyncio.CancelledError(), KeyboardInterrupt(), ZeroDivisionError()])
 def test_cancellation_and_bugs_are_not_translated(exc: BaseException) -> None:
-    assert transport_error(exc) is None
+    assert sdk_error(exc) is None
 
 
 @pytest.mark.parametrize("status", range(300, 600))
@@ -163,7 +164,7 @@ def test_which_answers_leave_a_write_open(answer: AnswerError, expected: bool) -
 
 def test_a_real_connector_error_keeps_its_host_to_itself() -> None:
     key = ConnectionKey(CANARY, 443, True, True, None, None, None)
-    error = transport_error(aiohttp.ClientConnectorError(key, OSError(111, CANARY)))
+    error = sdk_error(aiohttp.ClientConnectorError(key, OSError(111, CANARY)))
     assert error is not None
     assert CANARY not in repr(error)
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from drivers.s3.setup import QUICK, Counter, body, content, failing, stub_driver
-from drivers.s3.stub import CLOSE, HANG, CutOff, Partial, Seen, error, http, serve
-from stow.drivers.s3.config import Deadlines
+from servers.stub import CLOSE, HANG, CutOff, Partial, Seen, error, http, serve
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import (
     AccessDeniedError,
@@ -31,6 +30,7 @@ from stow.errors import (
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
 from stow.storage.model import ByteRange, ContainerEntry, Method, Origin, WriteOptions
+from stow.transport.deadlines import Deadlines
 
 OBJECT = {"etag": '"e1"', "last_modified": "Mon, 23 Nov 2026 02:00:00 GMT"}
 EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
