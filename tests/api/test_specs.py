@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crds.cases import CSL, SL, container, local, s3
-from stow.api.backend import AmbientCredentials, AnonymousCredentials, LocalSpec, S3Spec, SecretCredentials
+from stow.api.backend import LocalSpec, S3Spec
 from stow.api.container import (
     ContainerSpec,
     DeletionPolicy,
@@ -30,6 +30,7 @@ from stow.api.location import (
     SignedURLSpec,
     location_spec,
 )
+from stow.api.principal import AmbientCredentials, AnonymousCredentials, SecretCredentials
 from stow.errors import InvalidSpecError
 
 CANARY = "C4NARY"

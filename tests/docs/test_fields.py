@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stow.api.credentials import S3_OPTIONAL_KEYS, S3_REQUIRED_KEYS
+from stow.api.credentials.s3 import OPTIONAL_KEYS, REQUIRED_KEYS
 from stow.api.meta import CLUSTER_STOW_LOCATION, STOW_CONTAINER, STOW_LOCATION
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -87,4 +87,4 @@ def test_every_field_of_status_is_documented(page: str, plural: str, manual: Any
 def test_every_key_of_a_credentials_secret_is_documented(manual: Any) -> None:
     rows = {row["key"]: row[""] for row in manual.table("locations.md", "Credentials")}
 
-    assert rows == {**dict.fromkeys(S3_REQUIRED_KEYS, "required"), **dict.fromkeys(S3_OPTIONAL_KEYS, "optional")}
+    assert rows == {**dict.fromkeys(REQUIRED_KEYS, "required"), **dict.fromkeys(OPTIONAL_KEYS, "optional")}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fakes.kube import START, namespace_snapshot, snapshot
-from stow.api.backend import AmbientCredentials, AnonymousCredentials
 from stow.api.location import location_spec
+from stow.api.principal import AmbientCredentials, AnonymousCredentials
 from stow.dev.certificates import Authority
 from stow.errors import (
     AmbientCredentialsForbiddenError,

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fakes.kube import FakeClock, FakeSecrets, settle, snapshot
-from stow.api.credentials import S3AccessKey
+from stow.api.credentials.s3 import S3AccessKey
 from stow.dev.certificates import Authority
 from stow.drivers.memory import MemoryBackend, MemoryDriver
 from stow.errors import (

@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from stow.api.backend import (
-    Backend,
-    Credentials,
-    LocalSpec,
-    backend_of,
-    credentials_of,
-    signing_credentials_of,
-    url_field,
-)
+from stow.api.backend import Backend, LocalSpec, backend_of
 from stow.api.durations import duration_field
 from stow.api.fields import Fields
 from stow.api.meta import CLUSTER_STOW_LOCATION, LOCATION_KINDS
 from stow.api.names import DNS_LABEL, NAMESPACE_TOKEN, is_container_name, is_name_pattern
 from stow.api.namespaces import AllowedNamespaces, allowed_namespaces_from_fields
+from stow.api.principal import Credentials, credentials_of, signing_credentials_of
 from stow.api.trust import CABundleRef, ca_bundle_of
+from stow.api.urls import url_field
 
 SIGNED_METHODS: Final = ("GET", "PUT", "HEAD", "DELETE")
 

@@ -131,7 +131,8 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         ),
         Reason.CREDENTIALS_EXPIRED: ReasonInfo(_CREDENTIALS, "The backend says that the credentials have expired."),
         Reason.UNSUPPORTED_CREDENTIAL_TYPE: ReasonInfo(
-            _CREDENTIALS, "The Secret names a file, URL, command or role; only plain access keys are taken."
+            _CREDENTIALS,
+            "The Secret leads to a file, URL, command, role or another identity; only plain keys are taken.",
         ),
         Reason.AMBIENT_CREDENTIALS_FORBIDDEN: ReasonInfo(
             _CREDENTIALS_STALLED, "This kind of location may not use the operator's own credentials.", True
@@ -159,7 +160,7 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             _REACHABLE_STALLED, "The endpoint resolves to an address that locations may not use.", True
         ),
         Reason.WRONG_REGION: ReasonInfo(
-            _REACHABLE_STALLED, "The container or endpoint belongs to another region than spec.s3.region.", True
+            _REACHABLE_STALLED, "The container or endpoint belongs to another region than the spec's.", True
         ),
         Reason.BACKEND_ERROR: ReasonInfo(
             (*_REACHABLE, ConditionType.DELETION_BLOCKED), "The backend answered with an error of its own."

@@ -9,8 +9,8 @@ import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from stow.api.backend import AmbientCredentials
-from stow.api.credentials import S3AccessKey
+from stow.api.credentials.s3 import S3AccessKey
+from stow.api.principal import AmbientCredentials
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.s3.endpoint import AddressingStyle
 from stow.errors import CABundleInvalidError, InvalidSpecError

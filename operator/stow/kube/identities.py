@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stow.api.backend import AmbientCredentials, AnonymousCredentials, Credentials, SecretCredentials
-from stow.api.credentials import CredentialsProblem, S3AccessKey, s3_access_key
+from stow.api.backend import S3Spec
+from stow.api.credentials.keys import CredentialsProblem, Data
+from stow.api.credentials.s3 import S3AccessKey, s3_access_key
+from stow.api.principal import AmbientCredentials, AnonymousCredentials, Credentials, SecretCredentials
 from stow.api.reasons import Reason
 from stow.errors import (
     AmbientCredentialsForbiddenError,
@@ -20,6 +22,7 @@ from stow.kube.sources import SECRET, absence
 from stow.reconcile.objects import ObjectRef
 from stow.reconcile.ports import SecretData
 
+RemoteBackend = S3Spec
 SecretIdentity = S3AccessKey
 Identity = SecretIdentity | AmbientCredentials | AnonymousCredentials
 
@@ -32,7 +35,9 @@ class Asker:
     ambient_allowed: bool
 
 
-def identity(asker: Asker, credentials: Credentials | None, secret: SecretData | None, *, field: str) -> Identity:
+def identity(
+    asker: Asker, backend: RemoteBackend, credentials: Credentials | None, secret: SecretData | None, *, field: str
+) -> Identity:
     """``field``: where in the spec these credentials stand.
 
     Raises:
@@ -43,7 +48,7 @@ def identity(asker: Asker, credentials: Credentials | None, secret: SecretData |
             if secret is None:
                 where = absence(asker.location, kind=SECRET, name=name, field=f"{field}.secretRef")
                 raise CredentialsMissingError(where)
-            return _taken(s3_access_key(secret.data), field=field)
+            return _taken(backend, secret.data, field=field)
         case AmbientCredentials() as ambient:
             if not asker.ambient_allowed:
                 raise AmbientCredentialsForbiddenError(
@@ -55,9 +60,18 @@ def identity(asker: Asker, credentials: Credentials | None, secret: SecretData |
             return AnonymousCredentials()
 
 
-def _taken(found: SecretIdentity | CredentialsProblem, *, field: str) -> SecretIdentity:
-    if not isinstance(found, CredentialsProblem):
-        return found
+def _parsed(backend: RemoteBackend, data: Data) -> SecretIdentity:
+    match backend:
+        case S3Spec():
+            return s3_access_key(data)
+
+
+def _taken(backend: RemoteBackend, data: Data, *, field: str) -> SecretIdentity:
+    try:
+        return _parsed(backend, data)
+    except CredentialsProblem as problem:
+        found = problem
+    # Not within the handler: an error that is kept must not keep the frames in which the values were looked at.
     message = f"The credentials of {field}.secretRef cannot be used: {found.message}."
     if found.reason is Reason.UNSUPPORTED_CREDENTIAL_TYPE:
         raise UnsupportedCredentialTypeError(message)

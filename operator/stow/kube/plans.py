@@ -93,13 +93,15 @@ def store_plan(location: Snapshot, spec: LocationSpec, sources: Sources, *, sett
     asker = Asker(location.ref, ambient_allowed=_ambient_allowed(spec, settings))
     main = RemotePlan(
         spec.backend,
-        identity(asker, spec.credentials, sources.credentials, field="spec.credentials"),
+        identity(asker, spec.backend, spec.credentials, sources.credentials, field="spec.credentials"),
         spec.signed_url.endpoint,
         ca_certificates(location.ref, spec.ca_bundle, sources.ca_bundle),
     )
     if spec.signed_url.credentials is None:
         return StorePlan(main)
-    signer = identity(asker, spec.signed_url.credentials, sources.signing, field="spec.signedURL.credentials")
+    signer = identity(
+        asker, spec.backend, spec.signed_url.credentials, sources.signing, field="spec.signedURL.credentials"
+    )
     return StorePlan(replace(main, presign_endpoint=None), replace(main, credentials=signer))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from stow.api.credentials import decode_secret_data
+from stow.api.credentials.keys import decode_secret_data
 from stow.api.location import location_spec
 from stow.api.meta import LOCATION_KINDS
 from stow.errors import ControlPlaneError, InvalidSpecError, StowError

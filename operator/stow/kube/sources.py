@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stow.api.backend import Credentials, SecretCredentials
 from stow.api.location import LocationSpec
+from stow.api.principal import Credentials, SecretCredentials
 from stow.api.trust import CABundleRef, certificates
 from stow.errors import CABundleInvalidError, CABundleMissingError
 from stow.reconcile.objects import ObjectRef, Snapshot

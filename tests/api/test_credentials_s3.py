@@ -4,14 +4,8 @@ import base64
 
 import pytest
 
-from stow.api.credentials import (
-    MAX_VALUE_BYTES,
-    S3_KEYS,
-    CredentialsProblem,
-    S3AccessKey,
-    decode_secret_data,
-    s3_access_key,
-)
+from stow.api.credentials.keys import CredentialsProblem, decode_secret_data
+from stow.api.credentials.s3 import S3_KEYS, S3AccessKey, oracle_access_key, s3_access_key
 from stow.api.reasons import Reason
 
 CANARY = "CANARYsecretVALUE"
@@ -22,10 +16,10 @@ GOOD: dict[str, bytes | None] = {
 
 
 def problem(data: dict[str, bytes | None]) -> CredentialsProblem:
-    found = s3_access_key(data)
-    assert isinstance(found, CredentialsProblem)
-    assert CANARY not in found.message
-    return found
+    with pytest.raises(CredentialsProblem) as raised:
+        s3_access_key(data)
+    assert CANARY not in raised.value.message
+    return raised.value
 
 
 def test_a_plain_access_key_is_taken() -> None:
@@ -66,7 +60,7 @@ def test_an_unknown_key_is_refused_by_name(key: str) -> None:
 
     assert found.reason == Reason.CREDENTIALS_INVALID
     assert f"the key {key}, which is not known" in found.message
-    assert all(known in found.message for known in S3_KEYS)
+    assert all(known in found.message for known in S3_KEYS.values)
 
 
 def test_of_many_unknown_keys_a_few_are_named() -> None:
@@ -85,13 +79,15 @@ def test_of_many_unknown_keys_a_few_are_named() -> None:
     ],
 )
 def test_a_missing_key_is_named(data: dict[str, bytes | None], message: str) -> None:
-    assert problem(data) == CredentialsProblem(Reason.CREDENTIALS_INVALID, message)
+    found = problem(data)
+
+    assert (found.reason, found.message) == (Reason.CREDENTIALS_INVALID, message)
 
 
 C = CANARY.encode()
 
 
-@pytest.mark.parametrize("key", S3_KEYS)
+@pytest.mark.parametrize("key", S3_KEYS.values)
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
@@ -116,9 +112,22 @@ def test_a_value_that_cannot_be_right_is_named_by_its_key(key: str, value: bytes
     assert found.message.startswith(f"the value of {key} {fault}")
 
 
-@pytest.mark.parametrize("key", S3_KEYS)
+@pytest.mark.parametrize("key", S3_KEYS.values)
 def test_the_longest_value_is_taken(key: str) -> None:
-    assert isinstance(s3_access_key(GOOD | {key: b"a" * MAX_VALUE_BYTES[key]}), S3AccessKey)
+    assert isinstance(s3_access_key(GOOD | {key: b"a" * S3_KEYS.values[key].max_bytes}), S3AccessKey)
+
+
+def test_oracle_has_the_same_keys_without_a_session_token() -> None:
+    assert oracle_access_key(GOOD) == S3AccessKey("AKIA" + CANARY, CANARY)
+    with pytest.raises(CredentialsProblem, match="the key AWS_SESSION_TOKEN, which is not known"):
+        oracle_access_key(GOOD | {"AWS_SESSION_TOKEN": CANARY.encode()})
+
+
+@pytest.mark.parametrize("key", ["OCI_CLI_KEY_FILE", "OCI_CLI_PROFILE", "config", "key_file"])
+def test_what_oracle_s_own_tools_read_is_an_unsupported_type(key: str) -> None:
+    with pytest.raises(CredentialsProblem) as raised:
+        oracle_access_key(GOOD | {key: CANARY.encode()})
+    assert raised.value.reason is Reason.UNSUPPORTED_CREDENTIAL_TYPE
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 7])
