@@ -295,6 +295,25 @@ async def test_headers_that_a_signed_url_needs_are_said_on_stderr(cli: Stow) -> 
     assert done.error == "send with it: Content-Type: text/plain\n"
 
 
+async def test_what_a_signed_url_is_to_be_bound_to_is_sent(cli: Stow) -> None:
+    md5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
+    bound = await cli.run("sign", "reports/k", "--method", "PUT", "--content-md5", md5, "--max-bytes", "7", "--json")
+
+    assert bound.json["requiredHeaders"] == {"Content-MD5": md5}
+    assert "max=7" in bound.json["url"]
+
+
+@pytest.mark.parametrize("option", ["--header", "--response-header"])
+async def test_what_this_backend_cannot_bind_is_refused_and_not_left_out(cli: Stow, option: str) -> None:
+    refused = await cli.run("sign", "reports/k", option, "Content-Language=en")
+    malformed = await cli.run("sign", "reports/k", option, "no-value")
+
+    assert "cannot be bound to" in refused.error
+    assert refused.text == ""
+    assert malformed.code == 2
+    assert "NAME=VALUE" in malformed.error
+
+
 async def test_a_base_container_is_reached_by_its_location(world: World, cli: Stow) -> None:
     store = world.location("base", config=StoreConfig("uid-base", base_container="base-bucket"))
     await store.create_container("base-bucket", marker=None)

@@ -183,27 +183,44 @@ async def cp(source: str, destination: str, as_json: bool, **given: Any) -> None
     "--expires-in", type=Duration(), metavar="DURATION", help="Such as 15m. Default and maximum are the location's."
 )
 @click.option("--content-type", metavar="TYPE", help="PUT: the Content-Type that the client will have to send.")
+@click.option("--content-md5", metavar="BASE64", help="PUT: the MD5 of the only body that is taken.")
+@click.option("--max-bytes", type=click.IntRange(min=0), help="PUT: the size of the largest body that is taken.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header that the client will have to send."
+)
+@click.option(
+    "--response-header",
+    "response_headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="GET, HEAD: a header that the answer will have.",
+)
 @_common
 @reports_failures
 async def sign(
     address: str,
     method: str,
     expires_in: timedelta | None,
-    content_type: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Print a URL that allows one method on one object for a while, to whoever has it."""
+    """Print a URL that allows one method on one object for a while, to whoever has it.
+
+    What a URL can be bound to beside method, key and expiry depends on the backend: see status.capabilities.signBinds of the location.
+    What it cannot be bound to is refused.
+    """
     from stow.cli import verbs
 
+    bindings = verbs.Bindings(**{name: given.pop(name) for name in _BINDINGS})
     await verbs.sign(
         _where(given),
         Address.of_object(address),
         method=method,
         expires_in=expires_in,
-        content_type=content_type,
+        bindings=bindings,
         as_json=as_json,
     )
 
 
+_BINDINGS: Final = ("content_type", "content_md5", "max_bytes", "headers", "response_headers")
 VERBS: Final = (ls, stat, cat, put, rm, cp, sign)

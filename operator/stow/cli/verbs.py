@@ -175,18 +175,24 @@ class PutOptions:
         return headers
 
     def _metadata(self) -> dict[str, str]:
-        metadata: dict[str, str] = {}
-        for item in self.meta:
-            name, separator, value = item.partition("=")
-            name = name.lower()
-            if not separator or name in metadata:
-                raise CommandError(f"--meta {item!r}: write NAME=VALUE, each name once.", exit_code=Exit.USAGE)
-            metadata[name] = value
+        metadata = named_values("--meta", self.meta)
         try:
             check_metadata(metadata)
         except InvalidMetadataError as error:
             raise CommandError(f"--meta: {error.message}", exit_code=Exit.USAGE) from error
         return metadata
+
+
+def named_values(option: str, items: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` items as a mapping, names in lower case."""
+    values: dict[str, str] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        name = name.lower()
+        if not separator or name in values:
+            raise CommandError(f"{option} {item!r}: write NAME=VALUE, each name once.", exit_code=Exit.USAGE)
+        values[name] = value
+    return values
 
 
 def _etag(text: str) -> str:
@@ -243,19 +249,41 @@ async def cp(where: Where, source: Address, destination: Address, *, as_json: bo
         click.echo(f"{visible(str(source))} copied to {visible(str(destination))}")
 
 
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What a signed URL binds its user to, as it was typed."""
+
+    content_type: str | None
+    content_md5: str | None
+    max_bytes: int | None
+    headers: tuple[str, ...]
+    response_headers: tuple[str, ...]
+
+    def document(self) -> dict[str, object]:
+        """The members of the request that are given."""
+        members: dict[str, object] = {
+            "contentType": self.content_type,
+            "contentMD5": self.content_md5,
+            "maxBytes": self.max_bytes,
+            "headers": named_values("--header", self.headers) or None,
+            "responseOverrides": named_values("--response-header", self.response_headers) or None,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
 async def sign(
     where: Where,
     address: Address,
     *,
     method: str,
     expires_in: timedelta | None,
-    content_type: str | None,
+    bindings: Bindings,
     as_json: bool,
 ) -> None:
-    document = {"method": method, "contentType": content_type}
+    document = {"method": method, **bindings.document()}
     document |= {} if expires_in is None else {"expiresIn": format_duration(expires_in)}
     async with where.client() as client:
-        signed = await client.sign(address.container, address.key, {n: v for n, v in document.items() if v is not None})
+        signed = await client.sign(address.container, address.key, document)
     if as_json:
         show.as_json(signed)
         return

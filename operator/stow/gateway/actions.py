@@ -22,10 +22,12 @@ from stow.gateway.ports import Identity
 from stow.gateway.resolve import Resolved
 from stow.gateway.routes import Family, Target, check_name
 from stow.gateway.settings import GatewaySettings
-from stow.storage.model import CopyOptions, Method, ObjectMetadata, SignedURLProperties
+from stow.storage.model import CopyOptions, Method, ObjectMetadata, ResponseOverride, SignedURLProperties
 from stow.storage.store import copy_between
 
-_SIGN_FIELDS: Final = frozenset({"key", "method", "expiresIn", "contentMD5", "contentType", "maxBytes"})
+_SIGN_FIELDS: Final = frozenset(
+    {"key", "method", "expiresIn", "contentMD5", "contentType", "maxBytes", "headers", "responseOverrides"}
+)
 _SOURCE_FIELDS: Final = frozenset({"namespace", "container", "location", "clusterLocation", "key", "ifMatch"})
 
 
@@ -106,8 +108,30 @@ def parse_sign(members: Mapping[str, Any]) -> SignOrder:
             content_md5=headers.parse_md5(_text(members, "contentMD5")),
             content_type=_text(members, "contentType"),
             max_size_bytes=_count(members, "maxBytes"),
+            headers=_texts(members, "headers"),
+            response_overrides=_overrides(members),
         ),
     )
+
+
+def _texts(members: Mapping[str, Any], name: str) -> dict[str, str]:
+    """An object of texts, its names in lower case; what may stand in it is the store's to say."""
+    value = members.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise BodyError(f"The member {name} is an object of texts.")
+    texts = {key.lower(): text for key, text in value.items()}
+    if len(texts) != len(value):
+        raise BodyError(f"A name stands twice in the member {name}.")
+    return texts
+
+
+def _overrides(members: Mapping[str, Any]) -> dict[ResponseOverride, str]:
+    texts = _texts(members, "responseOverrides")
+    if not texts.keys() <= set(ResponseOverride):
+        raise InvalidArgumentError(f"responseOverrides has the members {', '.join(ResponseOverride)}, and no others.")
+    return {ResponseOverride(name): text for name, text in texts.items()}
 
 
 def _lifetime(value: object) -> timedelta | None:

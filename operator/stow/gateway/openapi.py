@@ -148,6 +148,17 @@ _SCHEMAS: Final = {
             },
             "contentMD5": _text("PUT: the only body that is taken."),
             "contentType": _text("PUT: the only Content-Type that is taken."),
+            "headers": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "Further headers that the client has to send exactly so, where the backend can bind them.",
+            },
+            "responseOverrides": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "GET and HEAD: what the answer says in cache-control, content-disposition, content-encoding, "
+                "content-language and content-type.",
+            },
             "maxBytes": {"type": "integer", "description": "PUT to local locations: the largest body that is taken."},
         },
     },

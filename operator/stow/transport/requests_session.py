@@ -17,6 +17,7 @@ from urllib3 import HTTPResponse
 from yarl import URL
 
 from stow.transport.connections import Answer
+from stow.transport.faults import REDIRECT
 from stow.transport.threads import Threads
 
 Carry = Callable[[str, URL, Mapping[str, str], bytes], Awaitable[Answer]]
@@ -36,6 +37,9 @@ class _Adapter(BaseAdapter):
         headers = {name.lower(): _text(value) for name, value in request.headers.items() if name.lower() not in _UNSENT}
         url = URL(request.url or "", encoded=True)
         answer = self._threads.exchange(lambda: self._carry(request.method or "GET", url, headers, sent))
+        if 300 <= answer.status < 400 and "location" in answer.headers:
+            kind, message = REDIRECT
+            raise kind(message, status=answer.status)
         response = requests.Response()
         response.status_code = answer.status
         response.headers.update(answer.headers)
@@ -53,7 +57,6 @@ def requests_session(threads: Threads, carry: Carry) -> requests.Session:
     """A session whose requests ``carry`` sends."""
     session = requests.Session()
     session.trust_env = False
-    session.max_redirects = 0
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(threads, carry)
     session.mount("https://", adapter)
