@@ -27,6 +27,7 @@ from kubernetes.aio import config as kube_config
 
 from servers.azurite import AzuriteServer, start_azurite
 from servers.fake_gcs import FakeGcsServer, start_fake_gcs
+from servers.gcs_front import GcsFront, running_front
 from servers.minio import MinioServer, start_minio
 from servers.moto import MotoServer, start_moto
 from servers.swift import SwiftServer, start_swift
@@ -150,6 +151,18 @@ def moto_server(processes: ProcessGroup) -> MotoServer:
 def fake_gcs(find_program: Callable[[str], Path], processes: ProcessGroup) -> FakeGcsServer:
     """A running fake-gcs-server: `endpoint`, `project`. It verifies nothing."""
     return start_fake_gcs(processes, find_program("fake-gcs-server"))
+
+
+@pytest.fixture
+async def gcs_front(fake_gcs: FakeGcsServer) -> AsyncIterator[GcsFront]:
+    """Google's verification before `fake_gcs`, with token endpoint, signBlob and metadata server: `endpoint`, `account`,
+    `denied_account`, `token_url`, `authority`, `counts`, `requests`, `clock`.
+
+    Each test has its own, for its own clock and counts; the objects behind are shared. A longer-lived one is
+    `servers.gcs_front.running_front(fake_gcs.endpoint)`.
+    """
+    async with running_front(fake_gcs.endpoint) as front:
+        yield front
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from stow.dev.processes import Command, Process, ProcessGroup, answers
 
 READY_TIMEOUT_S = 60.0
 TOKEN_LIFE_S = 86_400
+PROBE = b"user.stow.probe"
 _PASSED_ON = ("PATH", "LANG", "TMPDIR")
 
 
@@ -108,17 +109,14 @@ def require_user_attributes(folder: Path) -> None:
     """Raises:
     DevError: files in `folder` cannot carry the extended attributes in which Swift keeps metadata.
     """
-    probe = folder / "attributes"
-    probe.touch()
     try:
-        os.setxattr(probe, b"user.stow.probe", b"1")
+        os.setxattr(folder, PROBE, b"1")
+        os.removexattr(folder, PROBE)
     except OSError as error:
         raise DevError(
             f"{folder} is on a file system without user extended attributes ({error.strerror}), which Swift keeps its "
             "metadata in: set TMPDIR to a folder on ext4, xfs or btrfs, or on a tmpfs of Linux 6.6 or newer"
         ) from error
-    finally:
-        probe.unlink()
 
 
 def _endpoint(ready_path: Path) -> str:
