@@ -10,3 +10,43 @@ A kind is added in `kinds.py`; a fault or an operation in `table.py`.
 """
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+pytest.register_assert_rewrite("faults.world")
+
+from faults.kinds import KINDS, Kind, Server  # noqa: E402  assertions of helpers are rewritten only before their import
+from faults.world import Base  # noqa: E402
+
+
+@pytest.fixture
+def kind_name(request: pytest.FixtureRequest) -> str:
+    """The kind that a test is parametrized with (indirectly)."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+async def bases() -> AsyncIterator[dict[str, Base]]:
+    """One of each kind and session; they are emptied and closed at the end."""
+    opened: dict[str, Base] = {}
+    yield opened
+    for base in opened.values():
+        await base.aclose()
+
+
+@pytest.fixture
+def opened_kind(kind_name: str, request: pytest.FixtureRequest) -> tuple[Kind, Server]:
+    """Its server is started by the first test that asks; such fixtures cannot be asked for inside a running loop."""
+    kind = KINDS[kind_name]
+    return kind, kind.open(request)
+
+
+@pytest.fixture
+async def base(opened_kind: tuple[Kind, Server], bases: dict[str, Base]) -> Base:
+    kind, server = opened_kind
+    if kind.name not in bases:
+        bases[kind.name] = await Base.of(kind, server)
+    return bases[kind.name]

@@ -197,18 +197,24 @@ async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
         raise BrokenOffError from exc
 
 
-async def finish(writer: asyncio.StreamWriter) -> None:
-    """Close in the ordinary way, and wait until it is done."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+async def finish(*writers: asyncio.StreamWriter) -> None:
+    """Close in the ordinary way, and wait until it is done. All are on their way at once: a cancelled wait leaves none open."""
+    for writer in writers:
+        writer.close()
+    await _closed(*writers)
 
 
-async def reset(writer: asyncio.StreamWriter) -> None:
-    """End the connection with RST."""
-    sock: socket.socket | None = writer.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-    writer.transport.abort()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+async def reset(*writers: asyncio.StreamWriter) -> None:
+    """End the connections with RST."""
+    for writer in writers:
+        sock: socket.socket | None = writer.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+        writer.transport.abort()
+    await _closed(*writers)
+
+
+async def _closed(*writers: asyncio.StreamWriter) -> None:
+    for writer in writers:
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -233,9 +233,9 @@ class Proxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        writer.transport.set_write_buffer_limits(
-            0
-        )  # what was sent has left this process when a fault ends the connection
+        if self._ssl_context is None:
+            # So that what was sent has left this process when a fault ends the connection. (With TLS a limit of 0 stops the writer for good.)
+            writer.transport.set_write_buffer_limits(0)
         task = asyncio.create_task(self._serve(Source(reader), writer, self.connections))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -271,9 +271,7 @@ class Proxy:
         except AssertionError as exc:
             self.failures.append(exc)
         finally:
-            for upstream in opened:
-                await end(upstream.writer)
-            await end(to_client)
+            await end(to_client, *(upstream.writer for upstream in opened))
 
     async def _play(self, exchange: Exchange) -> None:
         await self._acted.wait()
