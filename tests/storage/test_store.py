@@ -430,6 +430,25 @@ async def test_the_probe_asks_each_backend_once(setup: Setup) -> None:
     assert (setup.driver.calls, second.calls) == (["probe", "probe"], ["probe"])
 
 
+async def test_credentials_that_only_sign_need_no_right_on_the_base_container(setup: Setup) -> None:
+    """They may be allowed to read objects and nothing else; that the backend knows them is what the probe asks."""
+
+    class SignsAlone(Counting):
+        async def probe(self, container: str | None) -> None:
+            if container is not None:
+                raise AccessDeniedError("not allowed to list")
+
+    store = StowStore(
+        StoreConfig("uid", base_container="base"),
+        setup.driver,
+        clock=setup.clock,
+        metrics=StoreMetrics(CollectorRegistry()).bind(kind="memory", location="x"),
+        cursor_key=b"k",
+        signed_url=SignsAlone(setup.memory),
+    )
+    await store.probe()
+
+
 async def test_closing_a_store_ends_its_loads_and_its_drivers(setup: Setup) -> None:
     reached = asyncio.Event()
 

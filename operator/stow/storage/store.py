@@ -134,8 +134,11 @@ class StowStore:
             CredentialsError, EndpointForbiddenError, BackendError.
         """
         with self._metrics.operation("probe"):
-            for driver in {id(d): d for d in (self._main, self.get_location(LocationID.SIGNED_URL))}.values():
-                await driver.probe(self.config.base_container)
+            await self._main.probe(self.config.base_container)
+            signing = self.get_location(LocationID.SIGNED_URL)
+            if signing is not self._main:
+                # That its credentials are known is enough: they may be allowed to read objects and nothing else.
+                await signing.probe(None)
 
     # Containers
 
