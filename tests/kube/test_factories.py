@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -277,6 +279,14 @@ async def test_certificates_that_the_tls_library_refuses_are_a_wrong_bundle(worl
     spec = {"s3": {"region": "eu-west-1"}, "credentials": {"anonymous": {}}, "caBundle": {"secretRef": {"name": "tls"}}}
     with pytest.raises(CABundleInvalidError):
         await world.pool.open(snapshot("StowLocation", "broken", spec=spec))
+
+
+def test_no_sdk_is_imported_before_the_first_location_of_its_kind() -> None:
+    """Start time and memory of a process with one kind are not to pay for all."""
+    sdks = ("boto3", "botocore", "google.auth", "google.cloud", "azure", "swiftclient", "keystoneauth1")
+    code = f"import sys, stow.kube.factories; print([name for name in {sdks!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout == "[]\n"
 
 
 async def test_many_locations_are_built_side_by_side(world: World) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from fakes.kube import START, namespace_snapshot, snapshot
+from stow.api.credentials.azure import AzureSASToken
+from stow.api.credentials.s3 import S3AccessKey
+from stow.api.credentials.swift import SwiftPassword, SwiftV1Key
 from stow.api.location import location_spec
 from stow.api.principal import AmbientCredentials, AnonymousCredentials
 from stow.dev.certificates import Authority
@@ -162,6 +165,45 @@ def test_bundles_with_the_same_certificates_give_equal_plans(tmp_path: Path) -> 
     assert found.ca_pem == pem
     assert found == bundled(namespaced(BUNDLED), {"x.pem": b"# renamed\n" + pem, "other": b"x"})
     assert found != bundled(namespaced(BUNDLED), {"x.pem": pem + pem})
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, str], object]] = {
+    "azure": ({"account": "acme"}, {"AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=planted"}, AzureSASToken("sv=1&sig=planted")),
+    "swift": ({"authURL": "https://h/v3"}, {"OS_USERNAME": "a", "OS_PASSWORD": "b"}, SwiftPassword("a", "b")),
+    "swift v1": ({"authURL": "https://h/v1.0"}, {"ST_USER": "a", "ST_KEY": "b"}, SwiftV1Key("a", "b")),
+    "oracle": (
+        {"namespace": "acme", "region": "eu-frankfurt-1"},
+        {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+        S3AccessKey("a", "b"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("backend", "data", "found"), OTHERS.values(), ids=OTHERS)
+def test_each_kind_reads_its_own_keys_and_no_other_kind_s(
+    backend: dict[str, Any], data: dict[str, str], found: object, request: pytest.FixtureRequest
+) -> None:
+    member = request.node.callspec.id.split()[0]
+    location = namespaced({member: backend, "credentials": {"secretRef": {"name": "key"}}})
+    secret = SecretData("u", "1", {key: value.encode() for key, value in data.items()})
+    made = plan(location, secret)
+    assert isinstance(made, RemotePlan)
+    assert (made.member, made.credentials) == (member, found)
+    assert "planted" not in repr(made)
+    for _, other, _ in OTHERS.values():
+        if set(other) != set(data):
+            foreign = SecretData("u", "1", {key: value.encode() for key, value in other.items()})
+            with pytest.raises((CredentialsInvalidError, UnsupportedCredentialTypeError)):
+                plan(location, foreign)
+
+
+def test_a_document_of_google_leaves_nothing_in_the_error_that_refuses_it() -> None:
+    location = namespaced({"google": {}, "credentials": {"secretRef": {"name": "key"}}})
+    with pytest.raises(CredentialsInvalidError) as raised:
+        plan(location, SecretData("u", "1", {"key.json": b'{"private_key": "planted"'}))
+    assert "planted" not in raised.value.message
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
 
 
 def test_a_tenant_may_not_sign_as_the_operator_either() -> None:

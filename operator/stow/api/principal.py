@@ -35,6 +35,10 @@ Credentials = SecretCredentials | AmbientCredentials | AnonymousCredentials
 MEMBERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "s3": ("secretRef", "ambient", "anonymous"),
+        "google": ("secretRef", "ambient", "anonymous"),
+        "azure": ("secretRef", "ambient", "anonymous"),
+        "swift": ("secretRef", "anonymous"),
+        "oracle": ("secretRef",),
     }
 )
 """What each kind of backend takes. A local one takes none, and Oracle and Swift have no chain of ambient credentials."""

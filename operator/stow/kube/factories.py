@@ -9,12 +9,11 @@ import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from stow.api.credentials.s3 import S3AccessKey
-from stow.api.principal import AmbientCredentials
+from stow.api.backend import S3Spec
 from stow.drivers.local.driver import LocalDriver
-from stow.drivers.s3.endpoint import AddressingStyle
 from stow.errors import CABundleInvalidError, InvalidSpecError
 from stow.kube.builder import Factory
+from stow.kube.clients.parts import ClientParts
 from stow.kube.plans import DriverPlan, LocalPlan, RemotePlan, route_of
 from stow.storage.budget import ByteBudget
 from stow.storage.clock import Clock
@@ -31,50 +30,25 @@ def driver_factories(
 
     contexts: list[ssl.SSLContext] = []
 
-    def trusting(plan: RemotePlan) -> ssl.SSLContext:
+    def parts(plan: RemotePlan) -> ClientParts:
         """One context for all locations without a bundle: each holds every public authority."""
-        if plan.ca_pem is not None:
-            return _trust(plan.ca_pem)
-        if not contexts:
+        if plan.ca_pem is None and not contexts:
             contexts.append(_trust(None))
-        return contexts[0]
+        context = contexts[0] if plan.ca_pem is None else _trust(plan.ca_pem)
+        return ClientParts(clock, egress, budget, context)
 
     def s3(plan: DriverPlan) -> Driver:
         assert isinstance(plan, RemotePlan)  # noqa: S101 - the table's key is the plan's own member
-        return _s3_driver(plan, clock=clock, egress=egress, budget=budget, ssl_context=trusting(plan))
+        assert isinstance(plan.spec, S3Spec)  # noqa: S101 - see above
+        from stow.kube.clients.s3 import s3_driver  # late: see the module
+
+        return s3_driver(plan, plan.spec, parts(plan))
 
     def local(plan: DriverPlan) -> Driver:
         assert isinstance(plan, LocalPlan)  # noqa: S101 - the table's key is the plan's own member
         return _local_driver(plan, clock=clock, keyring=keyring)
 
     return MappingProxyType({"s3": s3, "local": local})
-
-
-def _s3_driver(
-    plan: RemotePlan, *, clock: Clock, egress: EgressPolicy, budget: ByteBudget, ssl_context: ssl.SSLContext
-) -> Driver:
-    from stow.drivers.s3.config import Ambient, Anonymous, Dialect, S3Config, StaticCredentials  # late: see above
-    from stow.drivers.s3.driver import S3Driver
-
-    credentials: Ambient | Anonymous | StaticCredentials
-    match plan.credentials:
-        case S3AccessKey(access_key_id=key_id, secret_access_key=secret, session_token=session_token):
-            credentials = StaticCredentials(key_id, secret, session_token)
-        case AmbientCredentials():
-            credentials = Ambient()
-        case _:
-            credentials = Anonymous()
-    config = S3Config(
-        credentials=credentials,
-        endpoint=plan.spec.endpoint,
-        region=plan.spec.region,
-        addressing_style=AddressingStyle(plan.spec.addressing_style),
-        dialect=Dialect(plan.spec.dialect),
-        presign_endpoint=plan.presign_endpoint,
-        egress=egress,
-        ssl_context=ssl_context,
-    )
-    return S3Driver(config, clock=clock, budget=budget)
 
 
 def _trust(ca_pem: bytes | None) -> ssl.SSLContext:

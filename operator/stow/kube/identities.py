@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stow.api.backend import S3Spec
+from stow.api.backend import AzureSpec, GoogleSpec, OracleSpec, RemoteBackend, S3Spec, SwiftSpec
+from stow.api.credentials.azure import AzureSecret, azure_secret
+from stow.api.credentials.google import GoogleServiceAccount, google_service_account
 from stow.api.credentials.keys import CredentialsProblem, Data
-from stow.api.credentials.s3 import S3AccessKey, s3_access_key
+from stow.api.credentials.s3 import S3AccessKey, oracle_access_key, s3_access_key
+from stow.api.credentials.swift import SwiftSecret, swift_secret
 from stow.api.principal import AmbientCredentials, AnonymousCredentials, Credentials, SecretCredentials
 from stow.api.reasons import Reason
 from stow.errors import (
@@ -22,8 +25,7 @@ from stow.kube.sources import SECRET, absence
 from stow.reconcile.objects import ObjectRef
 from stow.reconcile.ports import SecretData
 
-RemoteBackend = S3Spec
-SecretIdentity = S3AccessKey
+SecretIdentity = S3AccessKey | GoogleServiceAccount | AzureSecret | SwiftSecret
 Identity = SecretIdentity | AmbientCredentials | AnonymousCredentials
 
 
@@ -64,6 +66,14 @@ def _parsed(backend: RemoteBackend, data: Data) -> SecretIdentity:
     match backend:
         case S3Spec():
             return s3_access_key(data)
+        case GoogleSpec():
+            return google_service_account(data)
+        case AzureSpec(account=account):
+            return azure_secret(data, account=account)
+        case SwiftSpec():
+            return swift_secret(data, is_v1=backend.is_v1)
+        case OracleSpec():
+            return oracle_access_key(data)
 
 
 def _taken(backend: RemoteBackend, data: Data, *, field: str) -> SecretIdentity:

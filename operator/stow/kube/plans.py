@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Protocol
 from urllib.parse import quote
 
-from stow.api.backend import LocalSpec, S3Spec
+from stow.api.backend import LocalSpec, RemoteBackend
 from stow.api.location import LocationSpec
 from stow.api.names import NameVerdict, judge_name
 from stow.drivers.local.roots import CLUSTER_TENANT, resolve_root
@@ -42,7 +42,7 @@ class PlanSettings:
 class RemotePlan:
     """A client of a backend that is reached by HTTP. ``ca_pem``: whom it trusts beside the system's authorities."""
 
-    spec: S3Spec
+    spec: RemoteBackend
     credentials: Identity = field(repr=False)
     presign_endpoint: str | None = None
     ca_pem: bytes | None = field(default=None, repr=False)
