@@ -139,7 +139,7 @@ def test_what_could_lead_a_request_elsewhere_is_refused(member: str, value: dict
     assert CANARY not in raised.value.message
 
 
-@pytest.mark.parametrize(("one", "other"), permutations(SMALL, 2))
+@pytest.mark.parametrize(("one", "other"), tuple(permutations(SMALL, 2)))
 def test_two_kinds_are_no_location(one: str, other: str) -> None:
     with pytest.raises(InvalidSpecError, match="exactly one of s3, google, azure, swift, oracle, local"):
         read(one, SMALL[one], **{other: SMALL[other]})
