@@ -13,7 +13,7 @@ from drivers.s3.setup import DEV_EGRESS, KEYS, QUICK, body, content, stub_driver
 from servers.stub import Seen, http, serve
 from stow.drivers.s3.config import Ambient, Dialect, S3Config
 from stow.drivers.s3.driver import S3Driver
-from stow.drivers.s3.sdk import isolated_session
+from stow.drivers.s3.session import isolated_session
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
 from stow.storage.model import ContainerEntry, Method, Origin, WriteOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -19,14 +20,18 @@ from stow.transport.xml import error_code
 
 KeySource = Callable[[], Awaitable[Keys | None]]
 """Gives the present keys; None for anonymous requests."""
+_ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 
 
 class S3Api:
     """Implements :class:`stow.transport.wire.HttpApi`. Every header of a request is signed."""
 
-    def __init__(self, endpoint: Endpoint, *, keys: KeySource, clock: Clock) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, keys: KeySource, renew: Callable[[], Awaitable[bool]], clock: Clock
+    ) -> None:
         self.endpoint = endpoint
         self._keys = keys
+        self._renew = renew
         self._clock = clock
         self._signer = Signer(endpoint.region)
 
@@ -47,9 +52,8 @@ class S3Api:
         return Prepared(url, headers)
 
     async def renewed(self, answer: AnswerError) -> bool:
-        """Keys are renewed in time, and a refusal of theirs is a 403 that says so: asking again would not help."""
-        del answer
-        return False
+        """Keys are renewed in time; these ended early, or the clocks differ."""
+        return answer.code in _ENDED and await self._renew()
 
     def refusal(self, response: aiohttp.ClientResponse, body: bytes) -> AnswerError:
         region = response.headers.get("x-amz-bucket-region")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -14,6 +16,19 @@ from stow.storage.model import MIB
 from stow.transport.deadlines import Deadlines
 
 GIB: Final = 1024 * MIB
+METADATA_EGRESS: Final = EgressPolicy(
+    allowed=tuple(
+        ipaddress.ip_network(address)
+        for address in (
+            "169.254.169.254",  # instance metadata
+            "fd00:ec2::254",
+            "169.254.170.2",  # ECS
+            "169.254.170.23",  # EKS Pod Identity
+            "fd00:ec2::23",
+        )
+    )
+)
+"""The services that give credentials to this machine, and what any endpoint may be (STS)."""
 
 
 class Dialect(StrEnum):
@@ -39,7 +54,12 @@ class StaticCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Ambient:
-    """The SDK's default chain: environment, files, web identity, instance metadata. Belongs to the platform."""
+    """What the operator's environment gives: keys, a web identity, the container's or the instance's role. Belongs to the platform."""
+
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    """Environment variables; None is the process's own, as they are when the driver is made."""
+    egress: EgressPolicy = METADATA_EGRESS
+    """For the requests that fetch credentials alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from stow.drivers.s3 import configuring, copying, multipart, objects, signing, writing
+from stow.drivers.s3.ambient import AmbientKeys
 from stow.drivers.s3.api import S3Api
 from stow.drivers.s3.backend import Backend, random_nonce
 from stow.drivers.s3.capabilities import TRAITS, dialect_of_host, dialect_of_server
-from stow.drivers.s3.config import Dialect, S3Config
+from stow.drivers.s3.config import Ambient, Anonymous, Dialect, S3Config, StaticCredentials
 from stow.drivers.s3.containers import Containers
 from stow.drivers.s3.endpoint import Endpoint
 from stow.drivers.s3.sdk import Sdk
@@ -70,11 +71,22 @@ class S3Driver:
             presign = Endpoint.of(config.presign_endpoint, region=endpoint.region, addressing=config.addressing_style)
         self._endpoint = endpoint
         self._clock = clock
+        credentials: StaticCredentials | Anonymous | AmbientKeys
+        if isinstance(config.credentials, Ambient):
+            credentials = AmbientKeys(
+                config.credentials,
+                region=endpoint.region,
+                clock=clock,
+                deadlines=config.deadlines,
+                ssl_context=config.ssl_context,
+                outside=outside,
+            )
+        else:
+            credentials = config.credentials
         self._sdk = Sdk(
-            config.credentials,
+            credentials,
             endpoint=endpoint,
             presign_endpoint=presign,
-            clock=clock,
             request_s=config.deadlines.request_s,
             threads=config.sdk_threads,
         )
@@ -86,7 +98,12 @@ class S3Driver:
             limit=config.max_connections,
             outside=outside,
         )
-        wire = Wire(S3Api(endpoint, keys=self._sdk.keys, clock=clock), connections, clock=clock, outside=outside)
+        wire = Wire(
+            S3Api(endpoint, keys=self._sdk.keys, renew=self._sdk.renew, clock=clock),
+            connections,
+            clock=clock,
+            outside=outside,
+        )
         self._sdk.attach(wire)
         dialect: Dialect | None = config.dialect
         if dialect is Dialect.AUTO:

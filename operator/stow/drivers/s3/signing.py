@@ -35,9 +35,9 @@ async def sign(sdk: Sdk, request: SignRequest, *, clock: Clock) -> SignedURL:
         raise InvalidArgumentError("A signed URL lives for at least a second.")
     params: dict[str, object] = {"Bucket": request.container, "Key": request.key}
     params |= {_OVERRIDES[name]: value for name, value in request.response_overrides.items()}
-    keys = await sdk.keys()
+    keys = await sdk.keys(until=request.expires_at)
     required = required_headers(request)
-    url = await sdk.presign(_OPERATIONS[request.method], params, headers=required, expires_in_s=expires_in_s)
+    url = await sdk.presign(_OPERATIONS[request.method], params, keys=keys, headers=required, expires_in_s=expires_in_s)
     expires_at = min(_end_of(url), request.expires_at)
     if keys is not None and keys.expires_at is not None:
         expires_at = min(expires_at, keys.expires_at)

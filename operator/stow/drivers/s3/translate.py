@@ -13,6 +13,8 @@ from botocore import exceptions as sdk
 
 from stow.errors import (
     BackendFailedError,
+    BackendThrottledError,
+    BackendUnreachableError,
     CredentialsInvalidError,
     CredentialsMissingError,
     InvalidArgumentError,
@@ -167,3 +169,29 @@ def sdk_error(exc: BaseException) -> StowError | None:
         status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
         return answer_error(AnswerError(status=status, code=error.get("Code")))
     return by_type(exc, _SDK) or faults.transport_error(exc)
+
+
+_NO_SERVICE: Final[Fault] = (
+    BackendUnreachableError,
+    "The service that gives the operator's environment its credentials cannot be reached.",
+)
+_ROLE_REFUSED: Final[Fault] = (
+    CredentialsInvalidError,
+    "The web identity of the operator's environment was refused: check the role, its trust policy and the token.",
+)
+
+
+def credential_error(exc: BaseException) -> StowError | None:
+    """The same for what fetches the environment's credentials: a failure there says nothing about the backend."""
+    if isinstance(exc, sdk.ClientError):
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        error = sdk_error(exc)
+        if status >= 500 or isinstance(error, BackendThrottledError):
+            return error
+        kind, message = _ROLE_REFUSED
+        return kind(message, status=status)
+    error = sdk_error(exc)
+    if isinstance(error, BackendUnreachableError):
+        kind, message = _NO_SERVICE
+        return kind(message)
+    return error
