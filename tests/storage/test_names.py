@@ -116,6 +116,15 @@ def test_dots_behind_backslashes_are_dots_where_dots_are_resolved() -> None:
         rules.check("..\\x")
 
 
+@pytest.mark.parametrize("key", ["a\rb", "a\nb", ".", "..", "kept/for/itself"])
+def test_rules_of_whole_keys_refuse_what_they_name(key: str) -> None:
+    rules = KeyRules(line_breaks=False, dot_keys=False, reserved_prefixes=("kept/",))
+    for other in ("a\tb", "a/../b", "...", "x/kept/", "kept"):
+        rules.check(other)
+    with pytest.raises(InvalidKeyError):
+        rules.check(key)
+
+
 @pytest.mark.parametrize("prefix", ["/", "a//", "..", "a\\"])
 def test_a_prefix_may_stop_anywhere(prefix: str) -> None:
     STRICT.check_prefix(prefix)

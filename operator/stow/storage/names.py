@@ -38,6 +38,12 @@ class KeyRules:
     """U+0000 to U+001F and U+007F; NUL is refused everywhere."""
     backslash: bool = True
     trailing_slash: bool = True
+    line_breaks: bool = True
+    """Carriage return and line feed, where other control characters are kept."""
+    dot_keys: bool = True
+    """``.`` and ``..`` as the whole key."""
+    reserved_prefixes: tuple[str, ...] = ()
+    """No key begins with one of these."""
 
     def check(self, key: str) -> None:
         """Raises:
@@ -75,8 +81,14 @@ class KeyRules:
             return "holds a NUL character"
         if not self.control_characters and any(ord(c) < 0x20 or ord(c) in {0x7F, 0xFFFE, 0xFFFF} for c in key):
             return "holds a control character, which this backend cannot list"
+        if not self.line_breaks and ("\r" in key or "\n" in key):
+            return "holds a line break, which this backend refuses"
         if not self.backslash and "\\" in key:
             return "holds a backslash, which this backend turns into a slash"
+        if not self.dot_keys and key in {".", ".."}:
+            return "is a mere . or .., which this backend refuses"
+        if key.startswith(self.reserved_prefixes):
+            return "begins with what this backend keeps for itself"
         return self._segment_refusal(key)
 
     def _segment_refusal(self, key: str) -> str | None:
