@@ -73,6 +73,7 @@ def lookup(
             Tool("manager", "v1", recipe, kubebuilder=True),
             Tool("store", "v1", recipe),
             Tool("client", "v1", recipe, on_path=True),
+            Tool("library", "v1", recipe, program="bin/interpreter"),
         )
         workshop = Workshop(cache=cache, environ=environ or {}, runner=runner, progress=progress)
         return Assets(workshop, tools={tool.name: tool for tool in tools}, download=download or FakeDownload())
@@ -157,6 +158,26 @@ def test_without_network_the_program_is_built_once_and_cached(
     assert lookup().find("api") == cache.folder("api", "v1") / "api"
     assert lookup().find("api") == cache.folder("api", "v1") / "api"
     assert recipe.made == ["api"]
+
+
+def test_what_is_a_library_is_found_by_its_interpreter(
+    lookup: Callable[..., Assets], cache: Cache, recipe: FakeRecipe
+) -> None:
+    expected = cache.folder("library", "v1") / "bin" / "interpreter"
+
+    assert [lookup().find("library"), lookup().find("library")] == [expected, expected]
+    assert recipe.made == ["bin/interpreter"]
+
+
+def test_an_interpreter_that_went_away_is_looked_for_again(
+    lookup: Callable[..., Assets], cache: Cache, recipe: FakeRecipe, tmp_path: Path
+) -> None:
+    link = cache.folder("library", "v1") / "bin" / "interpreter"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "removed")
+
+    assert lookup().find("library").is_file()
+    assert recipe.made == ["bin/interpreter"]
 
 
 def test_a_failed_download_is_not_tried_for_every_program(

@@ -10,7 +10,7 @@ What is real: everything that the proxy's middleware does (see `<endpoint>/info`
 expiry, listings that are right as soon as a PUT is answered. What is not: no replicator, auditor, updater, expirer or
 reconciler runs, so `X-Delete-At` hides an object and nothing removes it, and containers of another policy are not moved.
 Metadata lie in extended attributes: where the file system gives an inode 4 kB for all of them (ext4), a PUT
-with more than about 3,500 bytes of metadata is answered 503, though Swift's own limit is 4,096.
+with more than about 3,000 bytes of metadata is answered 503, though Swift's own limit is 4,096.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ It runs in the virtual environment of Swift, so it imports nothing of this proje
 the tests import it for its names. The ports come from the kernel; the file `READY` in the root folder appears, whole,
 with the proxy's port when all servers listen. Its lifetime is its supervisor's concern.
 
-Memcached is replaced by a dictionary: tempauth keeps its tokens there, and all servers are one process.
+Two things are replaced. Memcached by a dictionary: tempauth keeps its tokens there, and all servers are one process.
+Syslog by standard error: what goes wrong stands in the log of this process, and nothing is sent to the machine's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import array
 import configparser
 import json
+import logging
+import logging.handlers
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TextIO
 
 READY = "ready.json"
 BACKENDS = ("account", "container", "object")
@@ -27,7 +30,6 @@ PIPELINE = (
     "catch_errors",
     "gatekeeper",
     "healthcheck",
-    "proxy_logging",
     "listing_formats",
     "bulk",
     "tempurl",
@@ -78,6 +80,16 @@ class Cache:
             self.set(key, value, time=time)
 
 
+class StandardError(logging.StreamHandler[TextIO]):
+    """Made like a handler of syslog, which Swift has no switch for."""
+
+    LOG_LOCAL0 = logging.handlers.SysLogHandler.LOG_LOCAL0
+    priority_map: ClassVar = dict(logging.handlers.SysLogHandler.priority_map)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(sys.stderr)
+
+
 def write_ini(path: Path, sections: Mapping[str, Mapping[str, object]]) -> None:
     parser = configparser.RawConfigParser(delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # user names keep their case
@@ -98,7 +110,6 @@ def common(root: Path, port: int) -> dict[str, object]:
         "fallocate_reserve": 0,
         "recon_cache_path": root,
         "log_level": "ERROR",
-        "log_address": root / "no-syslog",
         "node_timeout": NODE_TIMEOUT_S,
         "conn_timeout": NODE_TIMEOUT_S,
         "container_update_timeout": NODE_TIMEOUT_S,
@@ -130,8 +141,8 @@ def proxy_sections(settings: Mapping[str, Any], root: Path, port: int) -> dict[s
             "use": "egg:swift#proxy",
             "account_autocreate": "true",
             "recoverable_node_timeout": NODE_TIMEOUT_S,
-            # There is one node of each kind: leaving it out after errors would leave none.
-            "error_suppression_limit": 10**9,
+            # There is one node of each kind: avoiding it for a while after an error (507 is enough) would leave none.
+            "error_suppression_interval": 0,
         },
         **{f"filter:{name}": {"use": f"egg:swift#{name}", **options.get(name, {})} for name in PIPELINE},
     }
@@ -160,6 +171,8 @@ def main(settings_path: Path) -> None:
     root = Path(settings["root"])
     (root / DEVICE).mkdir()
     write_configuration(settings, root)
+
+    logging.handlers.SysLogHandler = StandardError  # type: ignore[misc,assignment]  # see above
 
     from swift.common import utils
 

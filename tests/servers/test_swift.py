@@ -96,6 +96,22 @@ async def test_swift_verifies_temporary_urls(
     assert await get(now - 1, "k") == 401
 
 
+async def test_a_write_that_did_not_fit_does_not_end_the_service(
+    http: aiohttp.ClientSession, swift_server: SwiftServer, unique_name: Callable[[str], str]
+) -> None:
+    """A proxy that has one node of each kind must not avoid it after an error."""
+    headers = await token(http, swift_server)
+    container = f"{swift_server.storage_url}/{unique_name('c')}"
+    async with http.put(container, headers=headers) as answer:
+        assert answer.status == 201
+    metadata = {f"X-Object-Meta-{n}": "v" * 250 for n in range(16)}
+
+    async with http.put(f"{container}/a", headers={**headers, **metadata}, data=b"1") as answer:
+        assert answer.status in (201, 503)  # by the file system
+    async with http.put(f"{container}/a", headers=headers, data=b"2") as answer:
+        assert answer.status == 201
+
+
 async def test_limits_and_token_life_can_be_chosen(
     http: aiohttp.ClientSession, find_program: Callable[[str], Path], group: ProcessGroup
 ) -> None:
