@@ -38,6 +38,11 @@ class KeyRules:
     """U+0000 to U+001F and U+007F; NUL is refused everywhere."""
     backslash: bool = True
     trailing_slash: bool = True
+    trailing_dots: bool = True
+    """A segment may end with a dot."""
+    odd_code_points: bool = True
+    """C1 controls (U+0080 to U+009F), the private use area of the basic plane, and code points that are no characters."""
+    max_segments: int | None = None
     line_breaks: bool = True
     """Carriage return and line feed, where other control characters are kept."""
     dot_keys: bool = True
@@ -89,6 +94,8 @@ class KeyRules:
             return "is a mere . or .., which this backend refuses"
         if key.startswith(self.reserved_prefixes):
             return "begins with what this backend keeps for itself"
+        if not self.odd_code_points and any(_odd(ord(c)) for c in key):
+            return "holds a control, private-use or unassignable code point, which this backend refuses"
         return self._segment_refusal(key)
 
     def _segment_refusal(self, key: str) -> str | None:
@@ -102,9 +109,17 @@ class KeyRules:
             return "has an empty segment (//), which this backend refuses or folds"
         if not self.dot_segments and any(part.strip() in {".", ".."} for part in _ANY_SLASH.split(key)):
             return "has a segment . or .., which this backend refuses or resolves"
+        if not self.trailing_dots and any(part.endswith(".") for part in segments):
+            return "has a segment that ends with a dot, which this backend cuts off"
+        if self.max_segments is not None and len(segments) > self.max_segments:
+            return f"has over {self.max_segments} segments, which this backend refuses"
         if self.max_segment_bytes is not None and any(len(s.encode()) > self.max_segment_bytes for s in segments):
             return f"has a segment of over {self.max_segment_bytes} bytes, which this backend refuses"
         return None
+
+
+def _odd(code: int) -> bool:
+    return 0x80 <= code < 0xA0 or 0xE000 <= code < 0xF900 or 0xFDD0 <= code < 0xFDF0 or code & 0xFFFE == 0xFFFE
 
 
 def printable(text: str, *, limit: int = 200) -> str:
