@@ -104,7 +104,7 @@ class StoreBuilder:
         try:
             if signer is not None:
                 with _naming_the_signer():
-                    await signer.probe(wanted.config.base_container)
+                    await signer.probe(None)
             await store.probe()
         except BaseException:
             discard(store)
