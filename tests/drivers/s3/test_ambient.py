@@ -413,7 +413,7 @@ MALFORMED = {
     "numbers": b'{"AccessKeyId": 1, "SecretAccessKey": 2, "Token": 3, "Expiration": 4}',
     "an end that is none": b'{"AccessKeyId": "a", "SecretAccessKey": "SECRET", "Token": "t", "Expiration": "soon"}',
     "an end that is over": b'{"AccessKeyId": "a", "SecretAccessKey": "SECRET", "Token": "t", "Expiration": "2001-01-01T00:00:00Z"}',
-    "deep": b"[" * 100_000,
+    "deep": b"[" * 5_000,
 }
 
 
@@ -447,7 +447,7 @@ async def test_a_redirect_of_the_service_is_not_followed(source: str, metadata: 
 )
 async def test_a_container_uri_to_another_host_is_refused(uri: str, clock: Clock) -> None:
     driver = _driver("http://127.0.0.1:1", {"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}, clock)
-    with pytest.raises(CredentialsError):
+    with pytest.raises(StowError):
         await driver.head("b-1", "k")
     await driver.aclose()
 
@@ -515,12 +515,14 @@ async def test_closing_while_keys_are_fetched_leaves_no_thread_and_no_connection
     call = asyncio.create_task(driver.head("b-1", "k"))
     assert metadata.stub is not None
     await metadata.stub.begun.get()
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("stow-s3-keys")]
+    assert threads
     call.cancel()
     await driver.aclose()
     assert await metadata.stub.gone.get() == "answer"
     with pytest.raises(asyncio.CancelledError):
         await call
-    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("stow-s3-keys")]:
+    for thread in threads:
         await asyncio.to_thread(thread.join, 5)
         assert not thread.is_alive()
 

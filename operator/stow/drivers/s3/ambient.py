@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
@@ -30,7 +29,7 @@ from yarl import URL
 from stow.drivers.s3.config import Ambient
 from stow.drivers.s3.session import Sender, new_client
 from stow.drivers.s3.sigv4 import Keys
-from stow.drivers.s3.translate import credential_error
+from stow.drivers.s3.translate import credential_error, refused_container
 from stow.errors import BackendError, CredentialsInvalidError, CredentialsMissingError
 from stow.storage.clock import Clock
 from stow.transport.connections import Answer, Connections, Outside
@@ -76,8 +75,8 @@ class AmbientKeys:
         # One at a time: the renewal is shared.
         self._threads = Threads("stow-s3-keys", threads=1, request_s=deadlines.request_s, foreign=credential_error)
         self._sts_sender = Sender(self._threads, self._carry)
-        self._metadata_sender = Sender(self._threads, self._carry_quickly)
-        self._ended = threading.Event()
+        self._container_sender = Sender(self._threads, self._carry_to_container)
+        self._instance_sender = Sender(self._threads, self._carry_quickly)
         self._renewing = Renewing(self._fetch, clock=clock)
         self._renewed_at: datetime | None = None
 
@@ -105,7 +104,6 @@ class AmbientKeys:
 
     async def aclose(self) -> None:
         """End a renewal that runs, its thread and its connections."""
-        self._ended.set()
         await self._renewing.aclose()
         await self._connections.aclose()
         await self._threads.aclose()
@@ -166,7 +164,8 @@ class AmbientKeys:
         )
 
     def _from_container(self) -> Keys:
-        fetcher = ContainerMetadataFetcher(session=self._metadata_sender, sleep=self._ended.wait)
+        fetcher = ContainerMetadataFetcher(session=self._container_sender, sleep=lambda _: None)
+        fetcher.RETRY_ATTEMPTS = 1  # who asks again is the next request
         headers = self._container_headers()
         if relative := self._environ.get(_RELATIVE_URI):
             given = fetcher.retrieve_full_uri(fetcher.full_url(relative), headers=headers)
@@ -200,7 +199,7 @@ class AmbientKeys:
             },
         )
         # It takes no session, and the one that it made has opened nothing yet.
-        fetcher._session = self._metadata_sender  # type: ignore[attr-defined]  # noqa: SLF001 (see above; stubs leave it out)
+        fetcher._session = self._instance_sender  # type: ignore[attr-defined]  # noqa: SLF001 (see above; stubs leave it out)
         try:
             given = fetcher.retrieve_iam_role_credentials()
         except (BackendError, sdk.MetadataRetrievalError) as exc:
@@ -213,6 +212,13 @@ class AmbientKeys:
 
     async def _carry(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
         return await self._connections.carry(method, url, headers=headers, body=body)
+
+    async def _carry_to_container(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The SDK would put the text of a refusal into its error."""
+        answer = await self._carry_quickly(method, url, headers, body)
+        if answer.status != 200:
+            raise refused_container(answer.status)
+        return answer
 
     async def _carry_quickly(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
 
 from stow.errors import (
     BackendFailedError,
@@ -141,7 +142,10 @@ _SDK: Final[tuple[tuple[type[BaseException], Fault], ...]] = (
         sdk.CredentialRetrievalError,
         (CredentialsInvalidError, "The credentials of the environment could not be fetched."),
     ),
-    (sdk.MetadataRetrievalError, (CredentialsInvalidError, "The instance's credentials could not be fetched.")),
+    (
+        sdk.MetadataRetrievalError,
+        (CredentialsInvalidError, "The credentials of the container or the instance could not be fetched."),
+    ),
     (sdk.InvalidConfigError, (CredentialsInvalidError, "The SDK's configuration in the environment is wrong.")),
     (sdk.ProfileNotFound, (CredentialsInvalidError, "The SDK's profile in the environment does not exist.")),
     (sdk.ConfigNotFound, (CredentialsInvalidError, "The SDK's configuration in the environment is wrong.")),
@@ -156,6 +160,7 @@ _SDK: Final[tuple[tuple[type[BaseException], Fault], ...]] = (
     (sdk.EndpointProviderError, (InvalidSpecError, "No endpoint is known for this region. Check region and endpoint.")),
     (sdk.NoRegionError, (InvalidSpecError, "The region is missing.")),
     (sdk.InvalidRegionError, (InvalidSpecError, "The region is malformed.")),
+    (ResponseParserError, (BackendFailedError, "The backend answered with something that is no answer.")),
     (sdk.BotoCoreError, (BackendFailedError, "The backend's SDK failed.")),
 )
 
@@ -195,3 +200,10 @@ def credential_error(exc: BaseException) -> StowError | None:
         kind, message = _NO_SERVICE
         return kind(message)
     return error
+
+
+def refused_container(status: int) -> StowError:
+    """Ours for an answer of the container's endpoint that gives no keys."""
+    if status >= 500 or status == 429:
+        return BackendFailedError("The container's credential service failed. Try again later.", status=status)
+    return CredentialsInvalidError("The container's credential service refused the operator.", status=status)
