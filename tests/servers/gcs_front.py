@@ -14,8 +14,9 @@ signed `x-goog-content-sha256` is compared with the body. What it does not verif
 documents, IAM beyond those two accounts. What then passes is fake-gcs-server's behaviour, with its shortfalls, but for
 one: PUT in the XML API is let through with a bearer token too.
 
-The request goes on with its raw path unchanged; bodies stream both ways. `requests` and `counts` tell what came.
-Time is `clock`, which a test replaces: `front.clock = lambda: ...`. Tokens live `identities.token_life_s`.
+The request goes on with its raw path unchanged; bodies stream both ways; links in answers lead here. `requests` and
+`counts` tell what came. Time is `clock`, which a test replaces (`front.clock = lambda: ...`); tokens live
+`identities.token_life_s`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ import contextlib
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 import aiohttp
 from aiohttp import web
@@ -38,6 +38,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from servers import goog4
+from servers.gcs_errors import JSON_API, Refusal, refused
 from servers.google_endpoints import GoogleEndpoints, bearer
 from servers.google_identity import Clock, Identities, ServiceAccount, make_account
 
@@ -58,9 +59,6 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-JSON_API = re.compile(
-    r"/(?:upload/|download/)?storage/v1(?:/b(?:/(?P<bucket>[^/?]+)(?P<objects>/o(?:[/?]|$))?)?)?|/batch/"
-)
 SIGN_BLOB = re.compile(r"/v1/projects/-/serviceAccounts/(?P<email>[^/:]+):signBlob")
 
 
@@ -71,14 +69,6 @@ class Seen:
     method: str
     target: str
     headers: CIMultiDictProxy[str] = field(repr=False)
-
-
-class _Refusal(Exception):
-    """What Cloud Storage answers instead of passing a request on."""
-
-    def __init__(self, status: int, code: str, reason: str, details: str, parameter: str | None = None) -> None:
-        super().__init__(details)
-        self.status, self.code, self.reason, self.details, self.parameter = status, code, reason, details, parameter
 
 
 class GcsFront:
@@ -131,8 +121,8 @@ class GcsFront:
         try:
             content_sha256 = self._authorize(request)
             return await self._pass_on(request, content_sha256)
-        except _Refusal as refusal:
-            return _refused(request, refusal)
+        except Refusal as refusal:
+            return refused(request, refusal)
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -146,7 +136,7 @@ class GcsFront:
         """The hash that the body must have, if one is signed.
 
         Raises:
-            _Refusal: it is not allowed.
+            Refusal: it is not allowed.
         """
         content_sha256 = None
         if goog4.is_signed(request.raw_path):
@@ -158,20 +148,20 @@ class GcsFront:
                 now=self.clock(),
             )
             if isinstance(verdict, goog4.Refused):
-                raise _Refusal(verdict.status, verdict.code, "invalid", verdict.details, verdict.parameter)
+                raise Refusal(verdict.status, verdict.code, "invalid", verdict.details, verdict.parameter)
             account = self.identities.accounts[verdict.signer]
             content_sha256 = verdict.content_sha256
         elif "Authorization" in request.headers:
             holder = bearer(request, self.identities)
             if holder is None:
-                raise _Refusal(401, "AuthenticationRequired", "authError", "Invalid Credentials")
+                raise Refusal(401, "AuthenticationRequired", "authError", "Invalid Credentials")
             account = holder
         elif self._is_public(request) or self._is_upload(request):
             return None
         else:
-            raise _Refusal(401, "AuthenticationRequired", "required", "Anonymous caller does not have access.")
+            raise Refusal(401, "AuthenticationRequired", "required", "Anonymous caller does not have access.")
         if not account.is_allowed:
-            raise _Refusal(403, "AccessDenied", "forbidden", f"{account.email} does not have access.")
+            raise Refusal(403, "AccessDenied", "forbidden", f"{account.email} does not have access.")
         return content_sha256
 
     def _is_public(self, request: web.BaseRequest) -> bool:
@@ -202,8 +192,10 @@ class GcsFront:
             request.writer.output_size = 0  # that was no part of the answer
         body = _Body(request.content, content_sha256) if request.body_exists else None
         if body is None and content_sha256 not in (None, EMPTY_SHA256):
-            raise _Refusal(400, "BadDigest", "invalid", BODY_DIFFERS)
+            raise Refusal(400, "BadDigest", "invalid", BODY_DIFFERS)
         try:
+            if _is_metadata(request):
+                headers.popall("Accept-Encoding", None)  # the links in it are to be read
             async with self.session.request(
                 request.method,
                 URL(self.upstream + target, encoded=True),
@@ -216,15 +208,21 @@ class GcsFront:
         except aiohttp.ClientError:
             if body is None or not body.differs:
                 raise
-            raise _Refusal(400, "BadDigest", "invalid", BODY_DIFFERS) from None
+            raise Refusal(400, "BadDigest", "invalid", BODY_DIFFERS) from None
 
     async def _answer(self, request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        for name, value in answer.headers.items():
-            if name.lower() not in HOP_BY_HOP:
-                response.headers.add(
-                    name, self._moved(value) if name.lower() in ("location", "x-goog-upload-url") else value
-                )
+        headers = CIMultiDict(answer.headers)
+        for name in HOP_BY_HOP:
+            headers.popall(name, None)
+        for name in ("Location", "X-Goog-Upload-URL"):
+            if name in headers:
+                headers[name] = self._moved(headers[name])
+        if request.method != "HEAD" and _is_metadata(request):
+            # Clients follow the links in it, and would go round this front.
+            headers.popall("Content-Length", None)
+            text = (await answer.read()).replace(self.upstream.encode(), self.endpoint.encode())
+            return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=text)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         await response.prepare(request)
         if request.method != "HEAD":
             async for chunk in answer.content.iter_any():
@@ -265,6 +263,16 @@ async def running_front(
         await runner.cleanup()
 
 
+def _is_metadata(request: web.BaseRequest) -> bool:
+    """Whether the answer is a document of the JSON API, and not an object's content."""
+    path, _, query = request.raw_path.partition("?")
+    return (
+        JSON_API.match(path) is not None
+        and not path.startswith("/download/")
+        and parse_qs(query).get("alt") != ["media"]
+    )
+
+
 class _Body:
     """The body on its way; where a hash is given, its last piece is held back until the hash is known to be right."""
 
@@ -288,26 +296,3 @@ class _Body:
             raise ValueError(BODY_DIFFERS)  # aborts the request before it is whole
         if held:
             yield held
-
-
-def _refused(request: web.BaseRequest, refusal: _Refusal) -> web.Response:
-    """As the API that was asked writes errors."""
-    if JSON_API.match(request.raw_path):
-        first: dict[str, str] = {"domain": "global", "reason": refusal.reason, "message": refusal.details}
-        if refusal.status == 401:
-            first |= {"locationType": "header", "location": "Authorization"}
-        error = {"code": refusal.status, "message": refusal.details, "errors": [first]}
-        response = web.json_response({"error": error}, status=refusal.status)
-    else:
-        elements: Mapping[str, str | None] = {
-            "Code": refusal.code,
-            "Message": refusal.details,
-            "ParameterName": refusal.parameter,
-            "Details": refusal.details,
-        }
-        inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in elements.items() if text is not None)
-        text = f"<?xml version='1.0' encoding='UTF-8'?><Error>{inner}</Error>"
-        response = web.Response(status=refusal.status, text=text, content_type="application/xml")
-    if refusal.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="https://accounts.google.com/"'
-    return response

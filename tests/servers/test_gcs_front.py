@@ -297,6 +297,23 @@ async def test_a_public_bucket_is_read_and_listed_by_all_and_written_by_none(
         assert answer.status == 401
 
 
+async def test_links_in_answers_do_not_lead_round_the_front(
+    http: aiohttp.ClientSession, front: GcsFront, bucket: str, fake_gcs: FakeGcsServer
+) -> None:
+    upload = f"{front.endpoint}/upload/storage/v1/b/{bucket}/o?uploadType=media&name=a"
+    async with http.post(upload, headers=auth(front), data=fake_gcs.endpoint.encode()) as answer:
+        described = await answer.json()
+
+    assert described["mediaLink"].startswith(front.endpoint)
+    assert described["selfLink"].startswith(front.endpoint)
+    async with http.get(described["mediaLink"], headers=auth(front)) as answer:
+        assert await answer.text() == fake_gcs.endpoint  # content is content, whatever it says
+    async with http.get(f"{front.endpoint}/storage/v1/b/{bucket}/o/a?alt=media", headers=auth(front)) as answer:
+        assert await answer.text() == fake_gcs.endpoint
+    async with http.get(f"{front.endpoint}/storage/v1/b/{bucket}/o", headers=auth(front)) as answer:
+        assert fake_gcs.endpoint not in await answer.text()
+
+
 async def test_the_emulators_own_switches_are_out_of_reach(http: aiohttp.ClientSession, front: GcsFront) -> None:
     async with http.post(f"{front.endpoint}/_internal/delete_all", headers=auth(front)) as answer:
         assert answer.status == 404
