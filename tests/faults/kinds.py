@@ -96,8 +96,8 @@ class Kind:
     """The backend compares what arrived with a checksum that the driver sends."""
     checks_reads: bool = True
     """A full read is compared with a checksum that the backend knows."""
-    leaves: bool = True
-    """``leftovers`` can see what a failed upload leaves."""
+    copies_carry_nonce: bool = False
+    """A copy that keeps its source's attributes can carry a nonce of its own, so that it is found after its answer was lost."""
     undo: Role | None = None
     """The request that removes a failed upload; None where nothing needs to be removed."""
     calls: Mapping[str, int] = field(default_factory=dict)
@@ -175,8 +175,6 @@ def _minio(request: pytest.FixtureRequest) -> Server:
     return Server(server.endpoint, driver, leftovers)
 
 
-_PART_AGAIN: Final = "a part in memory replaces itself when it is sent again"
-
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
@@ -203,8 +201,9 @@ KINDS: Final[dict[str, Kind]] = {
             single_bytes=9 * MIB,
             parted_bytes=6 * MIB,
             answers=frozenset({"list", "read", "copy", "commit"}),
-            begins_with_read=frozenset({"copy", "create"}),
+            begins_with_read=frozenset({"copy", "copy anew", "create"}),
             undo=_is("DELETE", key=True, query=("uploadId",)),
+            calls={"copy": 2},  # the source is asked first: its version and size decide how it is copied
         ),
     )
 }

@@ -48,6 +48,7 @@ _WRITES: Final = (
     Operation("write in parts, at a part", "part", "part"),
     Operation("write in parts, at its end", "commit", "commit"),
     Operation("copy", "copy", "copy"),
+    Operation("copy with new attributes", "copy anew", "copy"),
 )
 OPERATIONS: Final = (
     Operation("head", "head", "head"),
@@ -62,7 +63,8 @@ OPERATIONS: Final = (
 )
 
 REPEATED: Final = ("head", "exists", "list", "read", "delete")
-SENT_ONCE: Final = ("small", "streamed", "commit", "copy")
+COPIES: Final = ("copy", "copy anew")
+SENT_ONCE: Final = ("small", "streamed", "commit", *COPIES)
 SIGNED: Final = Outcome(None, 0)
 """Signing does no I/O, so nothing can happen to it."""
 
@@ -90,6 +92,8 @@ class Row:
     """So that what became of a write cannot be found out."""
     silent: bool = False
     """Ends by the idle deadline, which is short then."""
+    on_new_keys: bool = True
+    """Whether writes to unused keys are tried as well; needless where the server has done the write anyway."""
     big: bool = False
     """The streamed body is larger than what sockets hold, so that its end cannot be under way already."""
 
@@ -107,7 +111,7 @@ def _http_date_in_2_s() -> dict[str, str]:
 
 
 _UNREACHABLE: Final = {
-    **each((*REPEATED, "copy", "create"), fails(BackendUnreachableError, 3)),
+    **each((*REPEATED, *COPIES, "create"), fails(BackendUnreachableError, 3)),
     **each(("small", "streamed", "part"), fails(BackendUnreachableError, 1)),
 }
 """Groups of ``begins_with_read`` come to three connects, those that begin with a write to one."""
@@ -152,12 +156,14 @@ _ROWS: Final = (
         lambda _: Hang(acted=True),
         nth=1,
         silent=True,
+        on_new_keys=False,
     ),
     Row(
         "hang in the answer's body",
-        {**each(("list", "read"), fails(BackendTimeoutError, 1)), **each(("commit", "copy"), succeeds(1, looks=1))},
+        {**each(("list", "read"), fails(BackendTimeoutError, 1)), **each(("commit", *COPIES), succeeds(1, looks=1))},
         lambda _: CutAnswer(50, by="hang"),
         silent=True,
+        on_new_keys=False,
     ),
     Row(
         "hang in the upload",
@@ -171,7 +177,7 @@ _ROWS: Final = (
         "reset after the request's head",
         {
             **each((*REPEATED, "part"), fails(BackendUnreachableError, 3)),
-            **each(("small", "commit", "copy"), fails(WriteOutcomeUnknownError, 1, looks=1)),
+            **each(("small", "commit", *COPIES), fails(WriteOutcomeUnknownError, 1, looks=1)),
             **each(("streamed", "create"), fails(BackendUnreachableError, 1)),
         },
         lambda _: ResetInUpload(),
@@ -227,7 +233,7 @@ _ROWS: Final = (
         {
             "list": fails(BackendUnreachableError, 3),
             "read": fails(BackendUnreachableError, 1),
-            **each(("commit", "copy"), succeeds(1, looks=1)),
+            **each(("commit", *COPIES), succeeds(1, looks=1)),
         },
         lambda _: CutAnswer(50, by="reset"),
     ),
@@ -236,7 +242,7 @@ _ROWS: Final = (
         {
             "list": fails(BackendUnreachableError, 3),
             "read": fails(BackendUnreachableError, 1),
-            **each(("commit", "copy"), succeeds(1, looks=1)),
+            **each(("commit", *COPIES), succeeds(1, looks=1)),
         },
         lambda _: CutAnswer(50),
     ),
@@ -272,7 +278,12 @@ _ROWS: Final = (
     ),
     Row("429", _THROTTLED, lambda _: Status(429, body=_xml(CANARY))),
     Row("503, Retry-After in seconds", _WAITED, lambda _: Status(503, {"Retry-After": "1"}), nth=1),
-    Row("429, Retry-After as a date", _WAITED, lambda _: Status(429, _http_date_in_2_s), nth=1),
+    Row(
+        "429, Retry-After as a date",
+        {"head": succeeds(2, waits_s=0.9), "small": fails(BackendThrottledError, 1)},
+        lambda _: Status(429, _http_date_in_2_s),
+        nth=1,
+    ),
     Row(
         "503, Retry-After behind the deadline",
         each((*REPEATED, *SENT_ONCE, "create"), Outcome(BackendThrottledError, 1, within_s=3)),
@@ -310,9 +321,9 @@ def expected(kind: Kind, row: Row, operation: Operation) -> Outcome | None:
     if operation.group == "sign":
         return SIGNED
     outcome = row.outcomes.get(operation.group)
-    if outcome is None:
+    if outcome is None or (operation.fresh and operation.group != "create" and not row.on_new_keys):
         return None
-    if row.door and operation.group in {"copy", "create"} - kind.begins_with_read:
+    if row.door and operation.group in {*COPIES, "create"} - kind.begins_with_read:
         return replace(outcome, attempts=1)
     fault = row.fault(Site(kind, "")) if row.fault is not None else None
     if isinstance(fault, CutAnswer) and operation.role not in kind.answers:
@@ -321,6 +332,8 @@ def expected(kind: Kind, row: Row, operation: Operation) -> Outcome | None:
         return None
     if isinstance(fault, FlipAnswer) and not kind.checks_reads:
         return None
+    if operation.group == "copy" and outcome.looks and outcome.error is None and not kind.copies_carry_nonce:
+        return fails(WriteOutcomeUnknownError, 1, looks=1, state=State.NEW)
     return outcome
 
 

@@ -24,7 +24,7 @@ from stow.storage.clock import utc_now
 from stow.storage.config import StoreConfig
 from stow.storage.driver import Driver
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import MIB, CopyOptions, Method, SignedURLProperties, WriteOptions
+from stow.storage.model import MIB, CopyOptions, Method, ObjectAttributes, SignedURLProperties, WriteOptions
 from stow.storage.store import StowStore
 from stow.transport.connections import Outside
 from stow.transport.deadlines import Deadlines
@@ -157,6 +157,7 @@ class World:
             "part": bytes(self.base.kind.parted_bytes),
             "commit": bytes(self.base.kind.parted_bytes),
             "copy": SOURCE,
+            "copy anew": SOURCE,
         }
         return written.get(operation.group, OLD)
 
@@ -209,11 +210,15 @@ async def _parts(world: World) -> None:
     await _write(world, zeros(world.base.kind.parted_bytes), None)
 
 
-async def _copy(world: World) -> None:
+async def _copy(world: World, attributes: ObjectAttributes | None = None) -> None:
     source = world.store.reference(world.base.container, "source")
     target = world.store.reference(world.base.container, world.key)
-    copied = await world.store.copy_raw(source, target, CopyOptions())
+    copied = await world.store.copy_raw(source, target, CopyOptions(attributes=attributes))
     assert copied.etag == (await world.base.direct.head(world.base.container, world.key)).etag
+
+
+async def _copy_anew(world: World) -> None:
+    await _copy(world, ObjectAttributes(content_type="text/x-copied"))
 
 
 async def _exists(world: World) -> None:
@@ -241,6 +246,7 @@ _RUN: Final[dict[str, Callable[[World], Awaitable[None]]]] = {
     "part": _parts,
     "commit": _parts,
     "copy": _copy,
+    "copy anew": _copy_anew,
     "exists": _exists,
     "create": _create,
     "sign": _sign,
