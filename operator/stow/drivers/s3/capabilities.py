@@ -34,6 +34,8 @@ class Traits:
     """A page of one under a prefix that is a key itself holds that key and says that nothing follows, although more keys begin with it."""
     uniform_parts: bool = False
     """All parts but the last have one size."""
+    create_names_region: bool = True
+    """A create says in which region, where one is configured; else the endpoint alone does."""
 
 
 _SAFE_KEYS: Final = KeyRules(
@@ -89,6 +91,16 @@ _PLAIN: Final = Traits(
     conditional_complete=False,
     uniform_parts=True,
 )
+_ORACLE: Final = replace(
+    _GENERIC,
+    dialect=Dialect.ORACLE,
+    # Signed query parameters are verified like all others; that these change the answer is documented for its own API alone.
+    sign_binds=_GENERIC.sign_binds - {SignBinding.RESPONSE_OVERRIDES},
+    # "Object Names": 1 to 1024, no CR, LF or NUL. What its front end makes of segments and of other control characters is not said.
+    keys=replace(_SAFE_KEYS, max_segment_bytes=None, line_breaks=False),
+)
+"""Oracle's "Amazon S3 Compatibility API": operations on buckets, objects and parts are listed, conditions and bucket tags are not; bodies
+in ``aws-chunked`` framing, which trailing checksums need, are refused with 501 (seen by its users)."""
 
 TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
     {
@@ -116,6 +128,7 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
         ),
         Dialect.VERSITYGW: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.VERSITYGW, markers=True)),
         Dialect.GENERIC: _PLAIN,
+        Dialect.ORACLE: replace(_PLAIN, capabilities=_ORACLE, create_names_region=False),
     }
 )
 
@@ -124,6 +137,8 @@ def dialect_of_host(host: str, *, aws: bool) -> Dialect | None:
     """The dialect where the host alone tells it."""
     if aws:
         return Dialect.AWS
+    if ".compat.objectstorage." in host:
+        return Dialect.ORACLE
     return Dialect.R2 if host.endswith(".r2.cloudflarestorage.com") else None
 
 

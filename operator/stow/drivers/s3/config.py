@@ -41,6 +41,8 @@ class Dialect(StrEnum):
     R2 = "R2"
     VERSITYGW = "VersityGW"
     GENERIC = "Generic"
+    ORACLE = "Oracle"
+    """Of the kind ``oracle`` (oracle.py); no location of the kind ``s3`` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,12 @@ class Multipart:
 
 @dataclass(frozen=True, slots=True)
 class S3Config:
-    """One S3 backend. ``endpoint=None`` is AWS of the region."""
+    """One S3 backend. ``endpoint=None`` is AWS of the region. ``scheme`` is that of its references."""
 
     credentials: Credentials
+    scheme: str = "s3"
+    identity: str | None = None
+    """Which backend it is, where neither the endpoint's partition nor its host says so."""
     endpoint: str | None = None
     region: str | None = None
     addressing_style: AddressingStyle = AddressingStyle.AUTO

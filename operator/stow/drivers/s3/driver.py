@@ -69,7 +69,6 @@ class S3Driver:
         presign = endpoint
         if config.presign_endpoint is not None:
             presign = Endpoint.of(config.presign_endpoint, region=endpoint.region, addressing=config.addressing_style)
-        self._endpoint = endpoint
         self._clock = clock
         credentials: StaticCredentials | Anonymous | AmbientKeys
         if isinstance(config.credentials, Ambient):
@@ -119,15 +118,19 @@ class S3Driver:
         )
         # Elsewhere than on AWS a region is named in a create only when somebody configured one.
         region = endpoint.region if endpoint.aws_partition is not None else config.region
+        if not self._backend.traits.create_names_region:
+            region = None
+        self._scheme = config.scheme
+        self._identity = config.identity or endpoint.identity
         self._containers = Containers(self._sdk, self._backend, region=region)
 
     @property
     def scheme(self) -> str:
-        return "s3"
+        return self._scheme
 
     @property
     def identity(self) -> str:
-        return self._endpoint.identity
+        return self._identity
 
     @property
     def capabilities(self) -> Capabilities:
