@@ -37,12 +37,15 @@ async def gateway() -> AsyncIterator[ServingGateway]:
 
 @pytest.fixture
 def open_kind(
-    request: pytest.FixtureRequest, opened_kinds: dict[str, Kind], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    opened_kinds: dict[str, Kind],
+    tmp_path_factory: pytest.TempPathFactory,
+    gateway: ServingGateway,
 ) -> Callable[[str], KindBuilder]:
     """`await open_kind("minio")()` is that kind; its server is started by the first test that asks."""
 
     def choose(kind_name: str) -> KindBuilder:
-        build = builders(request, tmp_path_factory)[kind_name]()
+        build = builders(request, tmp_path_factory, gateway)[kind_name]()
 
         async def once() -> Kind:
             if kind_name not in opened_kinds:

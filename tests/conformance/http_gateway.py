@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from conformance.clients import ObjectClient
 from conformance.http_client import HTTPClient
+from conformance.world import LOCATION_UID
 from stow.gateway.app import Gateway, Parts
 from stow.gateway.ports import Identity
 from stow.gateway.settings import GatewaySettings
@@ -19,8 +20,9 @@ from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.ownership import identity_of
 from stow.reconcile.ports import OpenedStore
 from stow.storage.clock import utc_now
+from stow.storage.local_signing import Keyring
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import LocationID
+from stow.storage.model import ContainerEntry, LocationID
 from stow.storage.store import StowStore
 
 TOKEN = "conformance-token"
@@ -74,13 +76,44 @@ class Cluster:
         """Nobody listens to reports of dynamic loads here."""
 
 
+def route_of_planted(entry: ContainerEntry) -> str:
+    """Where :meth:`ServingGateway.plant` puts the base container of that name."""
+    return f"namespaces/{NAMESPACE}/locations/{entry.name}/containers/{entry.name}"
+
+
+@dataclass(slots=True)
+class Rings:
+    """The keys of all signers whose URLs are served here; ids tell them apart."""
+
+    current: list[Keyring] = field(default_factory=list)
+
+    def append(self, ring: Keyring) -> None:
+        self.current.append(ring)
+
+    def __call__(self) -> Keyring | None:
+        keys = [key for ring in self.current for key in ring.keys]
+        return Keyring(keys[0], tuple(keys[1:])) if keys else None
+
+
 class ServingGateway:
     """``serve`` plants a StowLocation and a StowContainer for a store and gives the client that talks to it."""
 
-    def __init__(self, cluster: Cluster, port: int) -> None:
+    def __init__(self, cluster: Cluster, port: int, rings: Rings) -> None:
         self._cluster = cluster
         self._port = port
         self._numbers = count(1)
+        self.rings = rings
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def plant(self, store: StowStore, container: str) -> None:
+        """Serve signed URLs of the store's base container."""
+        location = ObjectRef("StowLocation", NAMESPACE, container)
+        spec = {"local": {"path": container}}
+        self._cluster.known[location] = Snapshot(location, LOCATION_UID, 1, "1", _CREATED, spec=spec)
+        self._cluster.opened[location] = store
 
     async def serve(self, store: StowStore, container: str) -> ObjectClient:
         number = next(self._numbers)
@@ -135,14 +168,14 @@ def _without_base(store: StowStore) -> StowStore:
 
 @asynccontextmanager
 async def serving_gateway() -> AsyncIterator[ServingGateway]:
-    cluster = Cluster()
+    cluster, rings = Cluster(), Rings()
     parts = Parts(
         tokens=cluster,
         access=cluster,
         objects=cluster,
         reader=cluster,
         stores=cluster,
-        keyrings=lambda: None,
+        keyrings=rings,
         loads=cluster,
         readiness=lambda: {"caches": True},
         clock=utc_now,
@@ -152,6 +185,6 @@ async def serving_gateway() -> AsyncIterator[ServingGateway]:
     gateway = Gateway(GatewaySettings(drain_grace_s=0.5), parts)
     port = await gateway.start(host="127.0.0.1")
     try:
-        yield ServingGateway(cluster, port)
+        yield ServingGateway(cluster, port, rings)
     finally:
         await gateway.stop()

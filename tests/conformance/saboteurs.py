@@ -9,10 +9,10 @@ import asyncio
 import gzip
 import unicodedata
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from conformance.wrappers import Stream, Wrapper
+from conformance.wrappers import Lacking, Stream, Wrapper
 from stow.errors import (
     AccessDeniedError,
     BackendUnreachableError,
@@ -26,6 +26,7 @@ from stow.storage.driver import SignRequest
 from stow.storage.model import (
     ByteRange,
     ContainerContents,
+    ContainerSettings,
     CopyOptions,
     Listing,
     Marker,
@@ -629,6 +630,23 @@ class FlipsABit(Wrapper):
                 yield chunk[:-1] + bytes([chunk[-1] ^ 1])
 
         return Stream(opened, torn)
+
+
+class KeepsSettings(Lacking):
+    """No saboteur: gives the memory driver the settings of containers that it has not, in ``kept``."""
+
+    def __init__(self, inner: Any, kept: dict[str, ContainerSettings]) -> None:
+        super().__init__(inner, tags=True, versioning=True, expiry_rules=True)
+        self._kept = kept
+
+    async def container_settings(self, name: str) -> ContainerSettings:
+        await self.inner.container_settings(name)
+        return self._kept.get(name, ContainerSettings(tags={}, versioning=False, expire_after_days=0))
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        found = await self.container_settings(name)
+        given = {each.name: getattr(settings, each.name) for each in fields(settings)}
+        self._kept[name] = replace(found, **{field: value for field, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from conformance.world import World
+    from stow.storage.driver import Capabilities
 
 TABLE_PATH: Final = Path(__file__).with_name("promises.toml")
 KINDS: Final = ("memory", "local", "minio", "moto")
@@ -26,7 +27,8 @@ Proof = Callable[["World"], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One row. ``capability`` is the driver's capability without which the promise is: refused before any I/O.
+    """One row. ``capability`` is the driver's capability without which the promise is: refused before any I/O. With a colon it is one
+    member of a set: ``sign_methods:PUT``. Where there are several, all are needed.
 
     ``reach`` is ``object`` (proven through StowStore and through HTTP) or ``store`` (has no HTTP form: proven through StowStore).
     """
@@ -35,14 +37,29 @@ class Promise:
     group: str
     text: str
     fault: int | None = None
-    capability: str | None = None
+    capability: tuple[str, ...] = ()
     reach: str = "object"
+
+    def lacking(self, capabilities: Capabilities) -> str | None:
+        """The first of the capabilities that it needs and that is not declared."""
+        return next((each for each in self.capability if not declares(capabilities, each)), None)
+
+
+def declares(capabilities: Capabilities, capability: str) -> bool:
+    name, _, member = capability.partition(":")
+    value = getattr(capabilities, name)
+    return member in value if member else bool(value)
+
+
+def _row(given: dict[str, Any]) -> Promise:
+    needed = given.pop("capability", ())
+    return Promise(**given, capability=(needed,) if isinstance(needed, str) else tuple(needed))
 
 
 def load() -> tuple[tuple[Promise, ...], dict[int, str]]:
     """The rows, and the faults that belong to kinds that do not exist yet with the reason."""
     raw = tomllib.loads(TABLE_PATH.read_text())
-    return tuple(Promise(**row) for row in raw["promise"]), {int(n): why for n, why in raw["later"].items()}
+    return tuple(_row(row) for row in raw["promise"]), {int(n): why for n, why in raw.get("later", {}).items()}
 
 
 PROMISES, LATER = load()

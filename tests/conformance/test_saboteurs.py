@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from blockbuster import BlockingError
 
 import conformance.promised.all  # noqa: F401  registers the proofs
-from conformance.kinds import local_signer
-from conformance.saboteurs import SABOTEURS, Saboteur
+from conformance.http_gateway import ServingGateway
+from conformance.kinds import memory_kind
+from conformance.saboteurs import SABOTEURS, KeepsSettings, Saboteur
 from conformance.table import BY_ID, PROOFS
-from conformance.world import Kind, World, kind_of, make_world
-from stow.drivers.memory import MemoryDriver
+from conformance.world import Kind, World, make_world
 from stow.errors import StowError
 from stow.storage.clock import utc_now
 from stow.storage.containers import ContainerMap
@@ -24,18 +25,23 @@ CASES = [
 ]
 
 
-def good_kind() -> Kind:
-    signer, _, honour = local_signer()
-    return kind_of(MemoryDriver(clock=utc_now, signer=signer), kind_name="memory", honour=honour)
+def good_kind(gateway: ServingGateway) -> Kind:
+    """The memory kind, with settings of containers, which memory has not."""
+    kind = memory_kind(gateway)
+    again, settings = kind.again, {}
+    assert again is not None
+    return replace(kind, driver=KeepsSettings(kind.driver, settings), again=lambda: KeepsSettings(again(), settings))
 
 
-def sabotaged(saboteur: Saboteur) -> Kind:
-    kind = good_kind()
+def sabotaged(saboteur: Saboteur, gateway: ServingGateway) -> Kind:
+    kind = good_kind(gateway)
+    again = kind.again
+    assert again is not None
     if saboteur.outside:
         return replace(
             kind, denied=lambda: saboteur.make(kind.denied()), unreachable=lambda: saboteur.make(kind.unreachable())
         )
-    return replace(kind, driver=saboteur.make(kind.driver))
+    return replace(kind, driver=saboteur.make(kind.driver), again=lambda: saboteur.make(again()))
 
 
 async def prove(world: World, promise_id: str) -> None:
@@ -45,15 +51,15 @@ async def prove(world: World, promise_id: str) -> None:
 
 
 @pytest.mark.parametrize(("saboteur", "promise_id"), CASES)
-async def test_saboteur_is_caught(saboteur: Saboteur, promise_id: str) -> None:
-    world = await make_world(sabotaged(saboteur))
-    with pytest.raises((AssertionError, StowError, pytest.fail.Exception)):
+async def test_saboteur_is_caught(saboteur: Saboteur, promise_id: str, gateway: ServingGateway) -> None:
+    world = await make_world(sabotaged(saboteur, gateway))
+    with pytest.raises((AssertionError, StowError, BlockingError, pytest.fail.Exception)):
         await prove(world, promise_id)
 
 
 @pytest.mark.parametrize("promise_id", sorted({p for saboteur in SABOTEURS for p in saboteur.caught_by}))
-async def test_good_driver_is_not_caught(promise_id: str) -> None:
-    await prove(await make_world(good_kind()), promise_id)
+async def test_good_driver_is_not_caught(promise_id: str, gateway: ServingGateway) -> None:
+    await prove(await make_world(good_kind(gateway)), promise_id)
 
 
 class SwappedMap(ContainerMap):
@@ -64,21 +70,21 @@ class SwappedMap(ContainerMap):
 
 
 @pytest.mark.parametrize("promise_id", ["create-container-records-it", "load-container-records-it"])
-async def test_swapped_container_map_is_caught(promise_id: str) -> None:
-    world = await make_world(good_kind())
+async def test_swapped_container_map_is_caught(promise_id: str, gateway: ServingGateway) -> None:
+    world = await make_world(good_kind(gateway))
     world.store._containers.map = SwappedMap()
     with pytest.raises((AssertionError, StowError)):
         await prove(world, promise_id)
 
 
-async def test_store_that_signs_for_any_container_is_caught() -> None:
+async def test_store_that_signs_for_any_container_is_caught(gateway: ServingGateway) -> None:
     """Fault 3: every container is in the map."""
 
     class Everything(ContainerMap):
         def get(self, name: str) -> ContainerEntry | None:
             return ContainerEntry(name, f"mem://{name}", Origin.BASE, utc_now(), "uid")
 
-    world = await make_world(good_kind())
+    world = await make_world(good_kind(gateway))
     world.store._containers.map = Everything()
     with pytest.raises((AssertionError, StowError, pytest.fail.Exception)):
         await prove(world, "sign-checks-the-container")

@@ -41,4 +41,4 @@ def test_shortfalls_saboteurs_and_capabilities_name_what_exists() -> None:
     assert {kind for kind, _ in SHORTFALLS} <= set(KINDS)
     assert {promise_id for _, promise_id in SHORTFALLS} <= set(BY_ID)
     assert {promise_id for saboteur in SABOTEURS for promise_id in saboteur.caught_by} <= set(BY_ID)
-    assert {row.capability for row in PROMISES if row.capability} <= set(CALLS)
+    assert {capability for row in PROMISES for capability in row.capability} <= set(CALLS)

@@ -21,8 +21,20 @@ from stow.storage.model import Method
 from stow.storage.store import StowStore
 
 CURSOR_KEY = b"conformance-cursor-key-of-32-byte"
-Honour = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[tuple[int, bytes | None]]]
+LOCATION_UID = "location-uid"
 ALL_METHODS = frozenset(Method)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a plain client was answered. Header names in lower case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Honour = Callable[[str, str, Mapping[str, str], bytes | None], Awaitable[Used]]
 
 
 def name(prefix: str = "box") -> str:
@@ -54,7 +66,15 @@ class Kind:
     unreachable: Callable[[], Driver]
     secrets: tuple[str, ...] = ()
     honour: Honour | None = None
-    """Use a signed URL as a client that knows nothing else: (method, URL, headers, body) -> (status, body, where there is one)."""
+    """Use a signed URL as a client that knows nothing else: (method, URL, headers, body) -> answer."""
+    again: Callable[[], Driver] | None = None
+    """One more driver on the same backend, built and not yet used; who asks for it closes it."""
+    implied: Mapping[Method, frozenset[Method]] = field(default_factory=dict)
+    """What a signed URL serves beside its method, by the backend's design: for each method, the others that work too. Nothing else may."""
+    plant: Callable[[StowStore, str], None] | None = None
+    """Make signed URLs of this store's container known to who serves them, where that is not the backend itself."""
+    shared: dict[str, object] = field(default_factory=dict)
+    """What proofs prepare once for the kind, because it is dear."""
 
 
 def kind_of(driver: Driver, *, kind_name: str, secrets: tuple[str, ...] = (), honour: Honour | None = None) -> Kind:
@@ -108,7 +128,7 @@ def make_store(
     container: str | None,
     *,
     clock: Clock,
-    uid: str = "location-uid",
+    uid: str = LOCATION_UID,
     registry: CollectorRegistry | None = None,
     signed_url: Driver | None = None,
     cursor_key: bytes = CURSOR_KEY,
@@ -136,4 +156,6 @@ async def make_world(kind: Kind, serve: Callable[[StowStore, str], Awaitable[Obj
     clock, registry, driver = Clock(), CollectorRegistry(), Counting(kind.driver)
     await kind.driver.create_container(container, None)
     store = make_store(driver, container, clock=clock, registry=registry)
+    if kind.plant is not None:
+        kind.plant(store, container)
     return World(kind, container, driver, store, await serve(store, container), serve, clock, registry)

@@ -270,7 +270,16 @@ async def delete_missing(world: World) -> None:
 
 @promise("base-container-fqn")
 async def fqn(world: World) -> None:
-    schemes = {"memory": "mem", "local": "file", "minio": "s3", "moto": "s3"}
+    schemes = {
+        "memory": "mem",
+        "local": "file",
+        "minio": "s3",
+        "moto": "s3",
+        "google": "gs",
+        "azure": "abfs",
+        "swift": "sw",
+        "oracle": "os",
+    }
     assert world.store.base_container_fqn == f"{schemes[world.kind.name]}://{world.container}"
 
 
