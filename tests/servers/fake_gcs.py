@@ -5,8 +5,10 @@ How to talk to it: `endpoint` stands for `https://storage.googleapis.com`. JSON 
 style: GET, HEAD and DELETE of `/<bucket>/<object>`; PUT only with an `X-Goog-Algorithm` query parameter of any value
 (else 400, `invalid uploadType`). The front of `gcs_front` adds that parameter, and is what a driver's tests talk to.
 
-What it does not verify: no credential, no signature, no expiry, no `pageToken`. It ignores preconditions other than
-those of uploads, and answers the same `Not Found` for a missing bucket and a missing object.
+What it does not verify: no credential, no signature, no expiry, no `Content-MD5`; a `pageToken` is the name that the next
+page begins with, so any text is one. Preconditions hold for `ifGenerationMatch` in an upload by the JSON API alone;
+`If-Match`, `If-None-Match`, `x-goog-if-generation-match` and those of reading and deleting are ignored. A missing bucket
+and a missing object are the same `Not Found`, in the XML API as plain text; a bucket that is not empty is 412.
 
 The store is in memory: the one on disk makes a file name of each key, so keys stop at the file system's limit.
 """

@@ -8,8 +8,10 @@ import gzip
 import hashlib
 import io
 import json
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from yarl import URL
 
 from servers.fake_gcs import FakeGcsServer
-from servers.gcs_front import GcsFront
+from servers.gcs_front import GcsFront, running_front
 from servers.goog4 import canonical_query, string_to_sign
 from servers.google_identity import GRANT_TYPE, TOKEN_URL, ServiceAccount, make_account
+from stow.dev.certificates import Authority, now
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 METADATA = {"Metadata-Flavor": "Google"}
@@ -434,6 +437,23 @@ async def test_the_metadata_server_names_account_and_universe(http: aiohttp.Clie
     assert (await get(f"{SERVICE_ACCOUNT}/email", **METADATA, **{"X-Forwarded-For": "192.0.2.1"}))[0] == 403
     front.google.metadata_account = None
     assert (await get(f"{SERVICE_ACCOUNT}/token", **METADATA))[0] == 404
+
+
+async def test_a_front_may_speak_tls(
+    http: aiohttp.ClientSession, fake_gcs: FakeGcsServer, bucket: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, now=now())
+    pair = authority.issue_server("front")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate_path, pair.key_path)
+    trusting = ssl.create_default_context(cafile=str(authority.path))
+
+    async with running_front(fake_gcs.endpoint, ssl_context=context) as front:
+        url = f"{front.endpoint}/storage/v1/b/{bucket}"
+        async with http.get(url, headers=auth(front), ssl=trusting) as answer:
+            assert (answer.status, (await answer.json())["name"]) == (200, bucket)
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await http.get(url, headers=auth(front))
 
 
 def test_keys_and_tokens_are_not_shown(front: GcsFront) -> None:
