@@ -85,7 +85,8 @@ class Connections:
         upload = body if isinstance(body, Upload) else None
         sent = dict(headers)
         if upload is not None:
-            sent["content-length"] = str(upload.size_bytes)
+            if upload.size_bytes is not None:  # else aiohttp sends it in chunks
+                sent["content-length"] = str(upload.size_bytes)
         elif method in {"PUT", "POST"}:
             sent["content-length"] = str(len(body)) if isinstance(body, bytes) else "0"
         try:

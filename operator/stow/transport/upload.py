@@ -14,19 +14,24 @@ _STOP_S: Final = 1.0
 
 
 class Upload:
-    """A body of known length on its way. Says afterwards whether all of it was handed over, and what its source raised."""
+    """A body on its way. Says afterwards whether all of it was handed over, and what its source raised.
 
-    def __init__(self, source: AsyncIterator[bytes], size_bytes: int) -> None:
+    ``size_bytes=None``: of unknown length, sent in chunks (RFC 9112 7.1). A source that raises never gets to the last chunk, so the
+    backend sees a body that was cut off.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes], size_bytes: int | None) -> None:
         self.size_bytes = size_bytes
         self.sent_bytes = 0
         self.failure: Exception | None = None
+        self._ended = False
         self._source = aiter(source)
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     @property
     def complete(self) -> bool:
-        return self.sent_bytes == self.size_bytes
+        return self._ended if self.size_bytes is None else self.sent_bytes == self.size_bytes
 
     async def chunks(self, idle: Idle) -> AsyncIterator[bytes]:
         """The chunks, for aiohttp. ``idle`` runs while the backend takes one, and stands still while the source is asked."""
@@ -34,11 +39,12 @@ class Upload:
             idle.pause()
             while chunk := await self._next():
                 self.sent_bytes += len(chunk)
-                if self.sent_bytes > self.size_bytes:
+                if self.size_bytes is not None and self.sent_bytes > self.size_bytes:
                     raise BackendFailedError("The body is longer than was announced.")
                 idle.start()
                 yield chunk
                 idle.pause()
+            self._ended = True
             if not self.complete:
                 raise BackendFailedError("The body is shorter than was announced.")
             idle.start()

@@ -1,0 +1,1 @@
+"""The Swift driver: objects and containers over aiohttp, tokens by keystoneauth, signed URLs by TempURL."""

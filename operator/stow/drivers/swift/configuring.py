@@ -1,0 +1,65 @@
+"""What a container is set to: the user's tags, as metadata under a prefix of their own.
+
+Swift folds the case of names and takes only what HTTP has for them, so they are encoded; other metadata of a container is configuration
+(quotas, keys of TempURLs, which nobody must see) and stays out of the tags.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stow.drivers.swift.backend import Backend
+from stow.drivers.swift.containers import META, call, head
+from stow.drivers.swift.headers import MAX_ENTRIES, MAX_VALUE_BYTES
+from stow.errors import LimitExceededError
+from stow.storage.model import ContainerSettings
+from stow.storage.names import decode_metadata_value, encode_metadata_value
+from stow.transport.wire import Request
+
+TAG: Final = META + "stow-tag-"
+_MAX_NAME_BYTES: Final = 128
+"""Of metadata, without ``X-Container-Meta-``."""
+_ROOM: Final = MAX_ENTRIES - 20
+"""The rest is for the marker and for what others set."""
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_EMPTY: Final = "%"
+"""Stands for an empty value, which would remove the entry; no encoded value is a lone percent sign."""
+
+
+async def read(backend: Backend, name: str) -> ContainerSettings:
+    """See ``Driver.container_settings``; one request."""
+    headers = await head(backend, name)
+    tags = {
+        _decoded_name(header.lower().removeprefix(TAG)): decode_metadata_value("" if value == _EMPTY else value)
+        for header, value in headers.items()
+        if header.lower().startswith(TAG)
+    }
+    return ContainerSettings(tags=tags)
+
+
+async def write(backend: Backend, name: str, wanted: ContainerSettings) -> None:
+    """See ``Driver.configure_container``."""
+    if wanted.tags is None:
+        return
+    given = {TAG + encoded_name(tag): encode_metadata_value(value) or _EMPTY for tag, value in wanted.tags.items()}
+    if len(given) > _ROOM:
+        raise LimitExceededError(f"A container of this backend has at most {_ROOM} tags.")
+    for header, value in given.items():
+        if len(header) - len(META) > _MAX_NAME_BYTES or len(value) > MAX_VALUE_BYTES:
+            raise LimitExceededError(
+                f"A tag's name or value is too long for this backend: {_MAX_NAME_BYTES - len(TAG) + len(META)} and "
+                f"{MAX_VALUE_BYTES} bytes once encoded."
+            )
+    gone = {header.lower() for header in await head(backend, name) if header.lower().startswith(TAG)} - given.keys()
+    headers = dict.fromkeys(sorted(gone), "") | given
+    if headers:
+        await call(backend, Request("POST", name, headers=headers))
+
+
+def encoded_name(name: str) -> str:
+    """Lower-case letters, digits and hyphens as they are, every other byte as ``%xx``: survives the folding of case."""
+    return "".join(c if c in _PLAIN else "".join(f"%{byte:02x}" for byte in c.encode()) for c in name)
+
+
+def _decoded_name(name: str) -> str:
+    return decode_metadata_value(name)

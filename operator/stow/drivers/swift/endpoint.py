@@ -1,0 +1,145 @@
+"""Where tokens are had, where objects are, and which account that is.
+
+The identity of an account is told without asking anybody, because it is pinned in a container's status before and after any answer: the
+host that gives the tokens, the region and the project as they are configured (V1: the account that the user's name begins with; anonymous:
+the storage URL). Neither user, key, application credential nor interface is part of it, so that rotating one changes nothing. What the
+token then says is held against it (tokens.py). Two spellings of one project, its id and its name, count as two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from yarl import URL
+
+from stow.drivers.swift.config import Anonymous, AuthVersion, SwiftConfig, V1User
+from stow.errors import BackendFailedError, InvalidSpecError
+
+_V1_PATH: Final = re.compile(r".*/v1(\.0)?/?")
+_VERSION: Final = re.compile(r"/v1(\.0)?(/.*)?$")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class StorageURL:
+    """The URL of an account: ``origin`` (``http[s]://host[:port]``) and ``path``, encoded, without a slash at its end."""
+
+    origin: str
+    path: str
+
+    @property
+    def plain_path(self) -> str:
+        """Decoded: what TempURLs are signed over."""
+        return unquote(self.path)
+
+    @property
+    def info_url(self) -> URL:
+        """Where Swift tells its limits to everybody: beside the version that begins the account's path."""
+        return URL(f"{self.origin}{_VERSION.sub('', self.path)}/info", encoded=True)
+
+    def url(self, container: str, key: str, query: str = "") -> URL:
+        return URL(f"{self.origin}{self.path}{encoded(container, key)}{'?' + query if query else ''}", encoded=True)
+
+
+def encoded(container: str, key: str) -> str:
+    """``/container/key`` of a URL; the key's slashes stay, and all else that is not unreserved is percent-encoded."""
+    return "".join(f"/{quote(part, safe='/')}" for part in (container, key) if part)
+
+
+def storage_url(text: str) -> StorageURL:
+    """Of a catalog or an ``X-Storage-Url``. Raises: BackendFailedError: not a plain http or https URL with a path."""
+    try:
+        url = _parsed(text)
+    except ValueError:
+        raise BackendFailedError("The storage URL that the authentication names is malformed.") from None
+    return StorageURL(_origin(url), url.raw_path.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account of a configuration, as far as that tells. ``version=None``: no authentication."""
+
+    auth_url: str
+    version: AuthVersion | None
+    identity: str
+
+    @property
+    def host(self) -> str:
+        return URL(self.auth_url, encoded=True).raw_host or ""
+
+    @classmethod
+    def of(cls, config: SwiftConfig) -> Account:
+        """Raises:
+        InvalidSpecError: the URL is malformed, credentials and version do not belong together, or the project is missing.
+        """
+        try:
+            url = _parsed(config.auth_url)
+        except ValueError:
+            raise InvalidSpecError(
+                "The auth URL is malformed: write http[s]://host[:port]/path, without a query or credentials."
+            ) from None
+        path = url.raw_path.rstrip("/")
+        start = f"sw://{_origin(url).partition('://')[2]}"
+        if isinstance(config.credentials, Anonymous):
+            if not path:
+                raise InvalidSpecError(
+                    "An anonymous location needs the storage URL of an account as its auth URL, such as https://host/v1/AUTH_name."
+                )
+            return cls(_origin(url) + path, None, start + path)
+        version = config.auth_version
+        if version is AuthVersion.AUTO:
+            version = AuthVersion.V1 if _V1_PATH.fullmatch(path) else AuthVersion.V3
+        if (version is AuthVersion.V1) != isinstance(config.credentials, V1User):
+            raise InvalidSpecError(
+                f"These credentials do not belong to authentication version {version}: V1 needs a user and a key, "
+                "V3 a password or an application credential."
+            )
+        if isinstance(config.credentials, V1User):
+            if config.region or config.project_name or config.project_id:
+                raise InvalidSpecError(
+                    "Version 1 of the authentication knows neither regions nor projects: leave them out."
+                )
+            account = config.credentials.user.partition(":")[0]
+            return cls(_origin(url) + path, version, f"{start}/accounts/{_segment(account)}")
+        return cls(_origin(url) + path, version, f"{start}/{_segment(config.region or '')}/{_project(config)}")
+
+
+def presign_origin(endpoint: str) -> str:
+    """Raises:
+    InvalidSpecError: malformed.
+    """
+    try:
+        url = _parsed(endpoint)
+    except ValueError:
+        raise InvalidSpecError("The endpoint of signed URLs is malformed: write http[s]://host[:port].") from None
+    return _origin(url) + url.raw_path.rstrip("/")
+
+
+def _project(config: SwiftConfig) -> str:
+    if config.project_id:
+        return f"projects/{_segment(config.project_id)}"
+    if config.project_name:
+        return f"domains/{_segment(config.project_domain_name)}/projects/{_segment(config.project_name)}"
+    raise InvalidSpecError("Say whose containers these are: projectID, or projectName, is missing.")
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="") or "-"
+
+
+def _parsed(text: str) -> URL:
+    url = URL(text)
+    if url.scheme not in _DEFAULT_PORTS or not url.raw_host or url.port is None or url.raw_user or url.raw_password:
+        raise ValueError("not such a URL")
+    if url.raw_query_string or url.raw_fragment or any(c.isspace() or ord(c) < 0x20 for c in text):
+        raise ValueError("not such a URL")
+    return url
+
+
+def _origin(url: URL) -> str:
+    host = (url.raw_host or "").lower().rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{host}" + ("" if url.port == _DEFAULT_PORTS[url.scheme] else f":{url.port}")

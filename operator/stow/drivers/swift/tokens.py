@@ -1,0 +1,181 @@
+"""Tokens and the account's storage URL, by keystoneauth: V3 from Keystone, V1 by python-swiftclient's plugin.
+
+The SDK's requests go out over the driver's own connections (its session is ours), in a small thread pool; it follows no redirect, reads no
+environment and no file, and nothing that it raises gets out, because its exceptions quote the backend. Which project a token is for is
+held against the configuration, which the driver's identity is made of. A token is fetched once for all who wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from keystoneauth1 import exceptions as sdk
+from keystoneauth1.access import AccessInfoV3
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
+from swiftclient import authv1  # type: ignore[import-untyped]  # has no types
+from yarl import URL
+
+from stow.drivers.swift.config import Anonymous, ApplicationCredential, Password, SwiftConfig, V1User
+from stow.drivers.swift.endpoint import Account, StorageURL, storage_url
+from stow.drivers.swift.translate import auth_error, nonsense, sdk_error
+from stow.errors import CredentialsInvalidError, StowError
+from stow.storage.clock import Clock
+from stow.transport.connections import Answer, Connections, Outside
+from stow.transport.faults import AnswerError
+from stow.transport.renewing import Lease, Renewing
+from stow.transport.requests_session import requests_session
+from stow.transport.threads import Threads
+from stow.transport.wire import Prepared, Request, Wire
+
+SERVICE: Final = "object-store"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request needs. ``token=None``: anonymous."""
+
+    storage: StorageURL
+    token: str | None = field(default=None, repr=False)
+
+
+class Tokens:
+    """The access of one configuration."""
+
+    def __init__(
+        self, config: SwiftConfig, account: Account, connections: Connections, *, clock: Clock, outside: Outside | None
+    ) -> None:
+        # At DEBUG the SDKs log tokens, keys and catalogs.
+        for name in ("keystoneauth", "swiftclient"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._config = config
+        self._account = account
+        self._threads = Threads(
+            "stow-swift", threads=config.sdk_threads, request_s=config.deadlines.request_s, foreign=sdk_error
+        )
+        self._wire = Wire(_AuthApi(), connections, clock=clock, outside=outside)
+        self._renewing = Renewing(self._fetch, clock=clock)
+        self._given: Lease[Access] | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        return isinstance(self._config.credentials, Anonymous)
+
+    async def access(self) -> Access:
+        """The present one, fetched or renewed where it is time.
+
+        Raises:
+            CredentialsInvalidError, InvalidSpecError, BackendError.
+        """
+        return (await self._renewing.get()).value
+
+    async def storage(self) -> StorageURL:
+        """The account's URL, which stays while tokens come and go. Asks only where it is not known yet. Errors of :meth:`access`."""
+        return self._given.value.storage if self._given is not None else (await self.access()).storage
+
+    def refused(self, token: str | None) -> None:
+        """Forget a token that the backend does not take; a newer one stays."""
+        if self._given is not None and token is not None and self._given.value.token == token:
+            self._renewing.drop(self._given)
+
+    async def aclose(self) -> None:
+        await self._renewing.aclose()
+        await self._threads.aclose()
+
+    async def _fetch(self) -> Lease[Access]:
+        if self.anonymous:
+            lease = Lease(Access(storage_url(self._account.auth_url)))
+        else:
+            try:
+                lease = await self._threads.run(self._authenticate)
+            except AnswerError as exc:
+                raise auth_error(exc) from exc
+        self._given = lease
+        return lease
+
+    def _authenticate(self) -> Lease[Access]:
+        """In a thread. What the SDK raises stays here: kept errors must not keep answers and secrets."""
+        problem: StowError | None
+        try:
+            token, url, expires_at = self._ask()
+        except (sdk.ClientException, KeyError, TypeError, ValueError, AttributeError) as exc:
+            problem = sdk_error(exc) if isinstance(exc, sdk.ClientException) else nonsense()
+        else:
+            return Lease(Access(storage_url(url), token), expires_at)
+        raise problem or nonsense()
+
+    def _ask(self) -> tuple[str, str, datetime | None]:
+        session = Session(session=requests_session(self._threads, self._carry), redirect=False)
+        credentials = self._config.credentials
+        if isinstance(credentials, V1User):
+            found = authv1.PasswordPlugin(self._account.auth_url, credentials.user, credentials.key).get_access(session)
+            return str(found.auth_token), str(found.service_catalog.storage_url), found.expires
+        access = self._v3_plugin().get_access(session)
+        if not isinstance(access, AccessInfoV3):
+            raise TypeError("no token of version 3")
+        self._check_project(access)
+        url = access.service_catalog.url_for(
+            service_type=SERVICE, interface=str(self._config.interface), region_name=self._config.region
+        )
+        return str(access.auth_token), str(url), access.expires
+
+    def _v3_plugin(self) -> v3.Password | v3.ApplicationCredential:
+        config = self._config
+        if isinstance(config.credentials, ApplicationCredential):
+            return v3.ApplicationCredential(
+                self._account.auth_url,
+                application_credential_id=config.credentials.id,
+                application_credential_secret=config.credentials.secret,
+            )
+        if not isinstance(config.credentials, Password):
+            raise TypeError("no credentials of version 3")
+        by_name = config.project_id is None
+        return v3.Password(
+            self._account.auth_url,
+            username=config.credentials.username,
+            password=config.credentials.password,
+            user_domain_name=config.user_domain_name,
+            project_id=config.project_id,
+            project_name=config.project_name if by_name else None,
+            project_domain_name=config.project_domain_name if by_name else None,
+        )
+
+    def _check_project(self, access: AccessInfoV3) -> None:
+        """An application credential brings its own project: it must be the one that the driver's identity names."""
+        config = self._config
+        if config.project_id is not None:
+            right = access.project_id == config.project_id
+        else:
+            right = (access.project_name, access.project_domain_name) == (
+                config.project_name,
+                config.project_domain_name,
+            )
+        if not right:
+            raise CredentialsInvalidError(
+                "The credentials are of another project than the configured one. Correct the project, or use its credentials."
+            )
+
+    async def _carry(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
+        return await self._wire.carry(method, url, headers=headers, body=body)
+
+
+class _AuthApi:
+    """Implements :class:`stow.transport.wire.HttpApi` for what the SDK sends, which is authorized already."""
+
+    async def prepare(self, request: Request) -> Prepared:
+        raise RuntimeError(f"a {request.method} of the SDK is carried as it is")
+
+    async def renewed(self, answer: AnswerError) -> bool:
+        del answer
+        return False
+
+    def refusal(self, response: object, body: bytes) -> AnswerError:
+        del body
+        return AnswerError(status=getattr(response, "status", 500))
+
+    def error(self, answer: AnswerError) -> StowError:
+        return auth_error(answer)
