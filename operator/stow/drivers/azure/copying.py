@@ -1,0 +1,182 @@
+"""Server-side copy: Put Blob From URL up to the limit of one request, Put Block From URL and one list above.
+
+Copy Blob is not used: it may stay pending with the old destination gone, and it cannot give the copy other attributes. From URL the
+service reads the source by itself, the destination changes in one step under its condition, and all attributes are those that are sent.
+The source is asked first, for its size and attributes, and the version that was seen is the one that is copied.
+
+Where the service cannot read the source by itself (an older API or an emulator without these requests, a firewall that keeps the account
+from itself, a URL over 2 KiB), the bytes pass through this process, pinned to that version: slower, and the same promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from stow.drivers.azure.backend import Backend
+from stow.drivers.azure.blocks import Whole, block_request, put_list, upload_known
+from stow.drivers.azure.commit import Target, settled
+from stow.drivers.azure.cutting import even_block_bytes
+from stow.drivers.azure.headers import BLOCK_BLOB, attribute_headers, condition_headers
+from stow.drivers.azure.objects import head, open_read
+from stow.drivers.azure.translate import answer_error
+from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_result, put_stream
+from stow.errors import BackendFailedError, NotFoundError, PreconditionFailedError
+from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
+from stow.transport.commit import commit
+from stow.transport.faults import AnswerError
+from stow.transport.headers import quoted
+from stow.transport.stream import Stream
+from stow.transport.wire import Request
+
+_ATTEMPTS: Final = 3
+"""How often a source that changes under the copy is tried again."""
+_SOURCE_LIFETIME: Final = timedelta(hours=1)
+"""Of the permission to read the source; it is checked when a request begins."""
+_MAX_URL: Final = 2048
+"""Of ``x-ms-copy-source``."""
+_UNREADABLE: Final = "CannotVerifyCopySource"
+_LACKING: Final = frozenset({"APINotImplemented", "NotImplemented", "UnsupportedHeader", "FeatureNotSupported"})
+
+
+class _SourceChangedError(Exception):
+    """The version that was seen is gone."""
+
+
+class _UnreadableError(Exception):
+    """The service cannot read the source by itself; nothing happened."""
+
+
+async def copy(
+    backend: Backend, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions
+) -> ObjectMetadata:
+    """See ``Driver.copy``."""
+    for _ in range(_ATTEMPTS):
+        seen = await head(backend, *source)
+        if options.source_if_match not in {None, "*", seen.etag}:
+            raise PreconditionFailedError("The source is not in the state that the condition asks for.")
+        try:
+            return await _copy_version(backend, source, seen, destination, options)
+        except _SourceChangedError as exc:
+            if options.source_if_match not in {None, "*"}:
+                raise PreconditionFailedError("The source is not in the state that the condition asks for.") from exc
+    raise BackendFailedError("The source changed under the copy again and again. Try again later.")
+
+
+async def _copy_version(
+    backend: Backend, source: tuple[str, str], seen: ObjectMetadata, destination: tuple[str, str], options: CopyOptions
+) -> ObjectMetadata:
+    nonce = backend.new_nonce()
+    attributes = options.attributes if options.attributes is not None else seen.attributes
+    target = Target(
+        *destination,
+        headers=attribute_headers(attributes, nonce),
+        conditions=condition_headers(if_match=options.if_match, if_none_match=options.if_none_match),
+        nonce=nonce,
+    )
+    if backend.copies_from_urls:
+        try:
+            headers = await _source_headers(backend, source, seen)
+            return await settled(backend, target, attributes, lambda: _from_url(backend, target, seen, headers))
+        except _UnreadableError:
+            pass
+    return await _relay(backend, source, seen, target, WriteOptions(attributes=attributes))
+
+
+async def _source_headers(backend: Backend, source: tuple[str, str], seen: ObjectMetadata) -> dict[str, str]:
+    endpoint = backend.endpoint
+    query, headers = await backend.access.source(endpoint, *source, until=backend.clock() + _SOURCE_LIFETIME)
+    path = endpoint.path_of(*source)
+    url = f"{endpoint.scheme}://{endpoint.netloc}{path}{'?' + query if query else ''}"
+    if len(url) > _MAX_URL:
+        raise _UnreadableError
+    return {**headers, "x-ms-copy-source": url, "x-ms-source-if-match": quoted(seen.etag)}
+
+
+async def _from_url(
+    backend: Backend, target: Target, seen: ObjectMetadata, source: Mapping[str, str]
+) -> ObjectMetadata:
+    if seen.size_bytes > backend.blocks.single_bytes:
+        return await _by_blocks(backend, target, seen, source)
+    headers = {
+        **target.headers,
+        **target.conditions,
+        **BLOCK_BLOB,
+        **source,
+        "x-ms-copy-source-blob-properties": "false",
+    }
+    try:
+        answer = await commit(backend.wire, Request("PUT", target.container, target.key, headers=headers))
+    except AnswerError as exc:
+        _check_source(backend, exc)
+        raise
+    return put_result(answer, seen.size_bytes)
+
+
+async def _by_blocks(
+    backend: Backend, target: Target, seen: ObjectMetadata, source: Mapping[str, str]
+) -> ObjectMetadata:
+    settings = backend.blocks
+    block_bytes = even_block_bytes(
+        seen.size_bytes, wanted_bytes=settings.copy_block_bytes, max_blocks=settings.max_blocks
+    )
+    slots = asyncio.Semaphore(settings.concurrency)
+
+    async def copy_block(number: int, start: int) -> None:
+        end = min(start + block_bytes, seen.size_bytes)
+        headers = {**source, "x-ms-source-range": f"bytes={start}-{end - 1}"}
+        async with slots:
+            try:
+                await backend.wire.exchange(block_request(target, number, headers=headers, body=b""))
+            except AnswerError as exc:
+                _check_source(backend, exc)
+                raise answer_error(exc) from exc
+
+    starts = range(0, seen.size_bytes, block_bytes)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, start in enumerate(starts, start=1):
+                group.create_task(copy_block(number, start))
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return await put_list(backend, target, len(starts), Whole(seen.size_bytes, seen.md5))
+
+
+def _check_source(backend: Backend, answer: AnswerError) -> None:
+    """Tell what went wrong with the source from what went wrong with the destination.
+
+    Raises:
+        _SourceChangedError, _UnreadableError.
+    """
+    if answer.code == "SourceConditionNotMet" or (answer.code == _UNREADABLE and answer.status in {404, 412}):
+        raise _SourceChangedError from answer
+    if answer.code == _UNREADABLE:
+        raise _UnreadableError from answer
+    if answer.status == 501 or answer.code in _LACKING:
+        backend.copies_from_urls = False
+        raise _UnreadableError from answer
+
+
+async def _relay(
+    backend: Backend, source: tuple[str, str], seen: ObjectMetadata, target: Target, options: WriteOptions
+) -> ObjectMetadata:
+    try:
+        stream = await open_read(backend, *source, None, {"if-match": quoted(seen.etag)})
+    except (PreconditionFailedError, NotFoundError) as exc:
+        raise _SourceChangedError from exc
+    async with stream:
+        size_bytes = seen.size_bytes
+        if size_bytes <= min(SMALL_BYTES, backend.blocks.single_bytes):
+            return await put_bytes(backend, target, [chunk async for chunk in stream], options)
+        if size_bytes <= backend.blocks.single_bytes:
+            return await put_stream(backend, target, _chunks(stream), size_bytes, options)
+        return await settled(
+            backend, target, options.attributes, lambda: upload_known(backend, target, _chunks(stream), size_bytes)
+        )
+
+
+async def _chunks(stream: Stream) -> AsyncIterator[bytes]:
+    async for chunk in stream:
+        yield chunk
