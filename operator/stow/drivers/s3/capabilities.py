@@ -34,6 +34,9 @@ class Traits:
     """A page of one under a prefix that is a key itself holds that key and says that nothing follows, although more keys begin with it."""
     uniform_parts: bool = False
     """All parts but the last have one size."""
+    takes_unsigned_copy: bool = False
+    """A signed PUT obeys a ``x-amz-copy-source`` that its client adds, and so gives it every object that the credentials reach. S3 itself
+    refuses ``x-amz-`` headers that are not signed."""
     create_names_region: bool = True
     """A create says in which region, where one is configured; else the endpoint alone does."""
 
@@ -119,6 +122,7 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
             match_any=True,
             conditional_complete=True,
             lists_key_alone=True,
+            takes_unsigned_copy=True,
         ),
         Dialect.CEPH: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.CEPH, markers=True)),
         Dialect.R2: replace(

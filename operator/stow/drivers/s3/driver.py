@@ -215,7 +215,7 @@ class S3Driver:
 
     async def sign(self, request: SignRequest) -> SignedURL:
         """The SDK dates a signature with its own clock, so the end that is given is read out of the URL."""
-        return await signing.sign(self._sdk, request, clock=self._clock)
+        return await signing.sign(self._sdk, request, traits=self._backend.traits, clock=self._clock)
 
     async def aclose(self) -> None:
         """Waits for aborts of failed uploads (each has its deadline), then ends connections and threads."""

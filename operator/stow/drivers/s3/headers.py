@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from stow.drivers.s3.capabilities import Traits
+from stow.errors import InvalidMetadataError
 from stow.storage.model import ObjectAttributes, ObjectMetadata
 from stow.transport.headers import (
     NONCE,
@@ -25,13 +26,26 @@ from stow.transport.headers import (
 META_PREFIX: Final = "x-amz-meta-"
 CHECKSUM: Final = "x-amz-checksum-crc32c"
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
+_INSTRUCTIONS: Final = frozenset({"snowball-auto-extract"})
 _FOREIGN_KEYS: Final = ("aws:kms", "aws:kms:dsse")
 
 
 def attribute_headers(attributes: ObjectAttributes, nonce: str | None) -> dict[str, str]:
     """Names in lower case, values as they go out. Errors of :func:`content_headers` and :func:`metadata_entries`."""
     entries = metadata_entries(attributes.metadata, nonce)
+    for name in entries:
+        check_metadata_name(name)
     return content_headers(attributes) | {META_PREFIX + name: value for name, value in entries.items()}
+
+
+def check_metadata_name(name: str) -> None:
+    """Refuse metadata that some backends (MinIO, Snowball) take for an instruction: the body is unpacked into objects of other keys.
+
+    Raises:
+        InvalidMetadataError
+    """
+    if name in _INSTRUCTIONS:
+        raise InvalidMetadataError(f"The metadata name {name} is an instruction to some backends. Choose another one.")
 
 
 def condition_headers(*, if_match: str | None, if_none_match: bool) -> dict[str, str]:

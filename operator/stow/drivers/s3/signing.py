@@ -1,4 +1,7 @@
-"""Signed URLs: SigV4 in the query, by the SDK. All headers that are bound are signed, so the client has to send them."""
+"""Signed URLs: SigV4 in the query, by the SDK. All headers that are bound are signed, so the client has to send them.
+
+A PUT binds more than it says where the backend would obey an instruction that nobody signed: see ``Traits.takes_unsigned_copy``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from stow.drivers.s3.capabilities import Traits
+from stow.drivers.s3.headers import META_PREFIX, check_metadata_name
 from stow.drivers.s3.sdk import Sdk
 from stow.errors import InvalidArgumentError
 from stow.storage.clock import Clock
@@ -28,8 +33,13 @@ _OVERRIDES: Final = {
 }
 
 
-async def sign(sdk: Sdk, request: SignRequest, *, clock: Clock) -> SignedURL:
+_COPY_SOURCE: Final = "x-amz-copy-source"
+
+
+async def sign(sdk: Sdk, request: SignRequest, *, traits: Traits, clock: Clock) -> SignedURL:
     """See ``Driver.sign``."""
+    for name in request.headers:
+        check_metadata_name(name.removeprefix(META_PREFIX))
     expires_in_s = int((request.expires_at - clock()).total_seconds())
     if expires_in_s < 1:
         raise InvalidArgumentError("A signed URL lives for at least a second.")
@@ -37,7 +47,14 @@ async def sign(sdk: Sdk, request: SignRequest, *, clock: Clock) -> SignedURL:
     params |= {_OVERRIDES[name]: value for name, value in request.response_overrides.items()}
     keys = await sdk.keys(until=request.expires_at)
     required = required_headers(request)
-    url = await sdk.presign(_OPERATIONS[request.method], params, keys=keys, headers=required, expires_in_s=expires_in_s)
+    url = await sdk.presign(
+        _OPERATIONS[request.method],
+        params,
+        keys=keys,
+        headers=required,
+        absent=_COPY_SOURCE if request.method is Method.PUT and traits.takes_unsigned_copy else None,
+        expires_in_s=expires_in_s,
+    )
     expires_at = min(_end_of(url), request.expires_at)
     if keys is not None and keys.expires_at is not None:
         expires_at = min(expires_at, keys.expires_at)
