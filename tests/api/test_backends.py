@@ -19,7 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "s3": {"region": "eu-central-1"},
     "google": {},
     "azure": {"account": "acme"},
-    "swift": {"authURL": KEYSTONE},
+    "swift": {"authURL": KEYSTONE, "projectID": "a"},
     "oracle": {"namespace": "acme", "region": "eu-frankfurt-1"},
 }
 
@@ -44,7 +44,7 @@ def read(member: str, value: Any, credentials: Any = SECRET, **more: Any) -> Any
             {"account": "devstoreaccount1", "endpoint": "http://azurite:10000/devstoreaccount1"},
             AzureSpec("devstoreaccount1", "http://azurite:10000/devstoreaccount1"),
         ),
-        ("swift", SMALL["swift"], SwiftSpec(KEYSTONE)),
+        ("swift", SMALL["swift"], SwiftSpec(KEYSTONE, project_id="a")),
         (
             "swift",
             {
@@ -93,7 +93,8 @@ def test_each_kind_is_read_with_its_defaults(member: str, value: dict[str, Any],
     ],
 )
 def test_the_version_of_swift_s_authentication_is_known_by_its_url(url: str, version: str, is_v1: bool) -> None:
-    assert read("swift", {"authURL": url, "authVersion": version}).backend.is_v1 is is_v1
+    project = {} if is_v1 else {"projectID": "a"}
+    assert read("swift", {"authURL": url, "authVersion": version, **project}).backend.is_v1 is is_v1
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,7 @@ def test_the_version_of_swift_s_authentication_is_known_by_its_url(url: str, ver
             )
             for name in ("region", "projectID", "projectName")
         ),
+        ("swift", {"authURL": KEYSTONE}, "spec.swift.projectName: is required with Keystone"),
         ("oracle", {"region": "eu-frankfurt-1"}, "spec.oracle.namespace: is required"),
         ("oracle", {"namespace": "acme"}, "spec.oracle.region: is required"),
         ("oracle", {"namespace": f"a.{CANARY}", "region": "eu-frankfurt-1"}, "spec.oracle.namespace: must match"),
@@ -143,6 +145,13 @@ def test_what_could_lead_a_request_elsewhere_is_refused(member: str, value: dict
 def test_two_kinds_are_no_location(one: str, other: str) -> None:
     with pytest.raises(InvalidSpecError, match="exactly one of s3, google, azure, swift, oracle, local"):
         read(one, SMALL[one], **{other: SMALL[other]})
+
+
+def test_an_anonymous_swift_location_names_its_account_in_the_url() -> None:
+    found = read("swift", {"authURL": "https://h/v1/AUTH_x"}, {"anonymous": {}})
+    assert found.backend.project_id is None
+    with pytest.raises(InvalidSpecError, match=r"spec\.swift\.authURL: must be the storage URL"):
+        read("swift", {"authURL": "https://h"}, {"anonymous": {}})
 
 
 SECRETS = SecretCredentials("keys")

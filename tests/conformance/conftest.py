@@ -26,6 +26,8 @@ async def opened_kinds() -> AsyncIterator[dict[str, Kind]]:
     for kind in opened.values():
         for driver in (kind.unreachable(), kind.denied(), kind.driver):
             await driver.aclose()
+        if kind.aclose is not None:
+            await kind.aclose()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,19 +13,27 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from conformance import google_kind
 from conformance.http_gateway import ServingGateway, route_of_planted
 from conformance.world import Kind, Used, kind_of
+from servers.azurite import AzuriteServer
+from servers.fake_gcs import FakeGcsServer
 from servers.minio import MinioServer
 from servers.moto import MotoServer
+from servers.swift import SwiftServer, allow_temp_urls
+from stow.drivers.azure.config import AzureConfig, Blocks, SharedKey
+from stow.drivers.azure.driver import AzureDriver
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.memory import MemoryBackend, MemoryDriver
 from stow.drivers.s3.config import Dialect, Multipart, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
 from stow.drivers.s3.endpoint import AddressingStyle
+from stow.drivers.swift.config import SwiftConfig, V1User
+from stow.drivers.swift.driver import SwiftDriver
 from stow.storage.clock import utc_now
 from stow.storage.egress import LOOPBACK, EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
-from stow.storage.model import MIB
+from stow.storage.model import MIB, Method
 from stow.transport.connections import Outside
 from stow.transport.deadlines import Deadlines
 
@@ -62,6 +71,7 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ("moto", "one-of-many-creates-wins"): (
         "moto 5.2.5: CreateBucket of an own bucket in us-east-1 answers 200 again, as S3 does there"
     ),
+    **google_kind.SHORTFALLS,
 }
 """(kind, promise) -> server, version, the answer that was seen, and why it is the server's. Each is a strict xfail: one that begins to
 work fails the run."""
@@ -185,6 +195,79 @@ def _moto(server: MotoServer) -> KindBuilder:
     return build
 
 
+def _swift(server: SwiftServer) -> KindBuilder:
+    """The denied user is known and has no right. The key of signed URLs is set on the account, as its owner would."""
+    temp_url_key = secrets.token_hex(24)
+
+    async def build() -> Kind:
+        def driver(*, auth_url: str = server.auth_url, user: str = server.user, key: str = server.key) -> SwiftDriver:
+            config = SwiftConfig(
+                auth_url,
+                V1User(user, key),
+                temp_url_key=temp_url_key,
+                egress=EgressPolicy(allowed=LOOPBACK),
+                deadlines=DEADLINES,
+            )
+            return SwiftDriver(config, clock=utc_now, outside=Outside(jitter=lambda: 0.0))
+
+        await allow_temp_urls(server, temp_url_key)
+        main = driver()
+        await main.probe(None)  # reads the server's limits
+        denied = driver(user=server.denied_user, key=server.denied_key)
+        unreachable = driver(auth_url=f"http://127.0.0.1:{_closed_port()}/auth/v1.0")
+        return Kind(
+            "swift",
+            main,
+            denied=lambda: denied,
+            unreachable=lambda: unreachable,
+            secrets=(server.key, server.denied_key, temp_url_key),
+            honour=over_http,
+            again=driver,
+            implied={Method.GET: frozenset({Method.HEAD}), Method.PUT: frozenset({Method.HEAD})},
+        )
+
+    return build
+
+
+BLOCKS: Final = Blocks(single_bytes=8 * MIB, first_block_bytes=5 * MIB, streamed_block_bytes=5 * MIB)
+"""So that a test of some megabytes goes up in blocks."""
+
+
+def _azure(server: AzuriteServer) -> KindBuilder:
+    wrong_key = base64.b64encode(WRONG_SECRET.encode()).decode()
+
+    async def build() -> Kind:
+        def driver(*, endpoint: str = server.endpoint, account_key: str = server.key) -> AzureDriver:
+            config = AzureConfig(
+                server.account,
+                SharedKey(account_key),
+                endpoint=endpoint,
+                egress=EgressPolicy(allowed=LOOPBACK),
+                deadlines=DEADLINES,
+                blocks=BLOCKS,
+            )
+            return AzureDriver(config, clock=utc_now, outside=Outside(jitter=lambda: 0.0))
+
+        denied = driver(account_key=wrong_key)
+        unreachable = driver(endpoint=f"http://127.0.0.1:{_closed_port()}/{server.account}")
+        return Kind(
+            "azure",
+            driver(),
+            denied=lambda: denied,
+            unreachable=lambda: unreachable,
+            secrets=(server.key, wrong_key),
+            honour=over_http,
+            again=driver,
+            implied={Method.GET: frozenset({Method.HEAD})},  # a signature for reading serves both
+        )
+
+    return build
+
+
+def _google(server: FakeGcsServer) -> KindBuilder:
+    return lambda: google_kind.google_kind(server, deadlines=DEADLINES, closed_port=_closed_port(), honour=over_http)
+
+
 def builders(
     request: pytest.FixtureRequest, folders: pytest.TempPathFactory, gateway: ServingGateway
 ) -> dict[str, Callable[[], KindBuilder]]:
@@ -194,4 +277,7 @@ def builders(
         "local": lambda: _local(folders, gateway),
         "minio": lambda: _minio(request.getfixturevalue("minio")),
         "moto": lambda: _moto(request.getfixturevalue("moto_server")),
+        "google": lambda: _google(request.getfixturevalue("fake_gcs")),
+        "azure": lambda: _azure(request.getfixturevalue("azurite")),
+        "swift": lambda: _swift(request.getfixturevalue("swift_server")),
     }

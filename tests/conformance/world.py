@@ -71,6 +71,8 @@ class Kind:
     """One more driver on the same backend, built and not yet used; who asks for it closes it."""
     implied: Mapping[Method, frozenset[Method]] = field(default_factory=dict)
     """What a signed URL serves beside its method, by the backend's design: for each method, the others that work too. Nothing else may."""
+    aclose: Callable[[], Awaitable[None]] | None = None
+    """End what the kind has started beside its drivers."""
     plant: Callable[[StowStore, str], None] | None = None
     """Make signed URLs of this store's container known to who serves them, where that is not the backend itself."""
     shared: dict[str, object] = field(default_factory=dict)

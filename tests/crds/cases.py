@@ -3,21 +3,10 @@
 One table for two judges: the schema in the API server, and operator/stow/api for what came past the schema.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-SL = "StowLocation"
-CSL = "ClusterStowLocation"
-SC = "StowContainer"
-
-
-class Case(NamedTuple):
-    id: str
-    kind: str
-    spec: Any
-    message: str = ""
-    name: str = "some-name"
-    only_schema: bool = False
-    """Refused for a reason that the typed spec does not have: an unknown field, a repetition, the object's name."""
+from crds import kinds
+from crds.caseform import CSL, SC, SL, Case
 
 
 def s3(**changes: Any) -> dict[str, Any]:
@@ -46,7 +35,7 @@ def container(**changes: Any) -> dict[str, Any]:
     return {"locationRef": {"kind": SL, "name": "primary"}, **changes}
 
 
-UNION = "exactly one of s3 and local must be set"
+UNION = "exactly one of s3, oracle and local must be set"
 URL = "must be a URL such as https://s3.example.com:9000, without user, path, query and fragment"
 SIGNED_URL = "must be a URL such as https://objects.example.com, without user, query and fragment"
 PATH = "must be a relative path such as data/media"
@@ -120,7 +109,7 @@ BAD = [
     Case("two-backends", SL, s3(local={"path": "a"}, credentials=...), UNION),
     Case("spec-empty", SL, {}, UNION),
     Case("spec-no-object", SL, "text", "must be of type object"),
-    Case("no-credentials", SL, s3(credentials=...), "s3 needs credentials, one of secretRef, ambient and anonymous"),
+    Case("no-credentials", SL, s3(credentials=...), "credentials are required, one of secretRef, ambient and anonymous"),
     Case("local-credentials", SL, local("a", credentials={"anonymous": {}}), "a local location takes no credentials"),
     Case("two-credentials", SL, s3(credentials={"secretRef": {"name": "a"}, "anonymous": {}}), CREDENTIALS),
     Case("empty-credentials", SL, s3(credentials={}), CREDENTIALS),
@@ -207,12 +196,13 @@ BAD = [
     *(Case(f"dynamic-{id_}", SL, s3(dynamicContainers={"namePattern": text}), PATTERN) for id_, text in _PATTERNS.items()),
     *(
         Case(f"later-{field}", SL, s3(**{field: {}}), f'unknown field "spec.{field}"', only_schema=True)
-        for field in ("google", "azure", "swift", "oracle", "driftPolicy")
+        for field in ("google", "azure", "swift", "driftPolicy")
     ),
     *(
         Case(f"later-{field}", SC, container(**{field: "x"}), f'unknown field "spec.{field}"', only_schema=True)
         for field in ("deletionConfirmation", "tags", "versioning", "expireAfterDays", "driftPolicy")
     ),
+    *kinds.BAD,
     Case("later-delete-all", SC, container(deletionPolicy="DeleteAll"), 'Unsupported value: "DeleteAll"'),
 ]  # fmt: skip
 
@@ -247,4 +237,5 @@ GOOD = [
     Case("container-cluster", SC, {"locationRef": {"kind": CSL, "name": "shared"}}, name="ab"),
     Case("container-named", SC, container(containerName="a" * 63, provision="LoadOrCreate", deletionPolicy="DeleteIfEmpty", suspend=True), name="x"),  # noqa: E501
     Case("container-load", SC, container(provision="Load")),
+    *kinds.GOOD,
 ]  # fmt: skip

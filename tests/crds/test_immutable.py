@@ -4,14 +4,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crds import kinds
 from crds.cases import CSL, SC, SL, container, local, s3
 from crds.conftest import Api, path_of
 
 NAME = "containerName is immutable, whether it is set or not; create another StowContainer instead"
 REF = "locationRef is immutable; create another StowContainer instead"
 PROVISION = "provision is immutable; create another StowContainer instead"
-BACKEND = "the kind of backend (s3 or local) is immutable; create another location instead"
-UNION = "exactly one of s3 and local must be set"
+BACKEND = "the kind of backend is immutable; create another location instead"
+UNION = "exactly one of s3, oracle and local must be set"
 
 
 class Step(NamedTuple):
@@ -24,6 +25,8 @@ class Step(NamedTuple):
 LOCAL_TO_BOTH = s3(local={"path": "a"})
 OTHER_REF = {"locationRef": {"kind": SL, "name": "other"}}
 CLUSTER_REF = {"locationRef": {"kind": CSL, "name": "primary"}}
+
+MEMBERS = {"s3": s3(), **{member: kinds.of(member, spec) for member, spec in kinds.SMALL.items()}}
 
 REFUSED = {
     "containerName-add": Step(SC, container(), container(containerName="abc"), NAME),
@@ -48,6 +51,12 @@ REFUSED = {
             ("remove-s3", s3(), {"credentials": {"anonymous": {}}}, UNION),
             ("remove-local", local("a"), {}, UNION),
         )
+    },
+    **{
+        f"{one}-to-{other}": Step(SL, before, after, BACKEND)
+        for one, before in MEMBERS.items()
+        for other, after in MEMBERS.items()
+        if one != other
     },
 }
 

@@ -62,7 +62,12 @@ def test_the_typed_spec_has_the_defaults_of_the_schema(api: Api, namespace: str,
     [
         (
             SL,
-            s3(signedURL={}, dynamicContainers={}, baseContainer={"name": "abc"}, caBundle={"secretRef": {"name": "tls"}}),
+            s3(
+                signedURL={},
+                dynamicContainers={},
+                baseContainer={"name": "abc"},
+                caBundle={"secretRef": {"name": "tls"}},
+            ),
             {
                 "containerNamePattern": "*",
                 "probeInterval": "5m",

@@ -17,7 +17,8 @@ import pytest
 
 pytest.register_assert_rewrite("faults.world")
 
-from faults.kinds import KINDS, Kind, Server  # noqa: E402  assertions of helpers are rewritten only before their import
+from faults.kind import Kind, Server  # noqa: E402
+from faults.kinds import KINDS  # noqa: E402  assertions of helpers are rewritten only before their import
 from faults.world import Base  # noqa: E402
 
 

@@ -13,6 +13,7 @@ class State(StrEnum):
 
     OLD = "as it was before, or still absent"
     NEW = "all of what was asked for"
+    GONE = "absent: what had been damaged on its way was taken out again"
 
 
 @dataclass(frozen=True, slots=True)

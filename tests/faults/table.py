@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from faults.harm import CutAnswer, FlipAnswer, FlipUpload, Hang, HangInUpload, ResetAnswer, ResetInUpload, Status
-from faults.kinds import CANARY, Kind
+from faults.kind import CANARY, Kind
 from faults.outcome import Outcome, State, fails, succeeds
 from faults.proxy import Fault
 from stow.errors import (
@@ -56,6 +56,7 @@ OPERATIONS: Final = (
     Operation("read", "read", "read"),
     Operation("delete", "delete", "delete"),
     *_WRITES,
+    Operation("write of unknown size", "unannounced", "write"),
     *(replace(write, name=f"{write.name}, new key", fresh=True) for write in _WRITES),
     Operation("container exists", "exists", "exists"),
     Operation("create container", "create", "create", fresh=True),
@@ -110,11 +111,10 @@ def _http_date_in_2_s() -> dict[str, str]:
     return {"Retry-After": format_datetime(utc_now() + timedelta(seconds=2), usegmt=True)}
 
 
-_UNREACHABLE: Final = {
-    **each((*REPEATED, *COPIES, "create"), fails(BackendUnreachableError, 3)),
-    **each(("small", "streamed", "part"), fails(BackendUnreachableError, 1)),
-}
-"""Groups of ``begins_with_read`` come to three connects, those that begin with a write to one."""
+_UNREACHABLE: Final = each(
+    (*REPEATED, "small", "streamed", "part", *COPIES, "create"), fails(BackendUnreachableError, 3)
+)
+"""Operations whose first request is a write come to one connect."""
 _UNKNOWN: Final = each(SENT_ONCE, fails(WriteOutcomeUnknownError, 1, looks=1))
 _FOUND: Final = each(SENT_ONCE, succeeds(1, looks=1))
 _THROTTLED: Final = {
@@ -316,15 +316,19 @@ class Case:
 
 def expected(kind: Kind, row: Row, operation: Operation) -> Outcome | None:
     """None where the fault cannot happen to this operation of this kind."""
-    if (row.name, operation.name) in kind.differs:
-        return kind.differs[row.name, operation.name].outcome
+    if operation.group in ({"unannounced"} if kind.in_parts else {"part", "commit"}):
+        return None
+    for about in (operation.name, operation.group):
+        if (row.name, about) in kind.differs:
+            return kind.differs[row.name, about].outcome
     if operation.group == "sign":
-        return SIGNED
-    outcome = row.outcomes.get(operation.group)
+        return fails(BackendUnreachableError, 3) if row.door and kind.logs_in else SIGNED
+    outcome = row.outcomes.get("streamed" if operation.group == "unannounced" else operation.group)
     if outcome is None or (operation.fresh and operation.group != "create" and not row.on_new_keys):
         return None
-    if row.door and operation.group in {*COPIES, "create"} - kind.begins_with_read:
-        return replace(outcome, attempts=1)
+    if row.door:
+        repeats = kind.logs_in or operation.group in {*REPEATED, *kind.begins_with_read}
+        return replace(outcome, attempts=3 if repeats else 1)
     fault = row.fault(Site(kind, "")) if row.fault is not None else None
     if isinstance(fault, CutAnswer) and operation.role not in kind.answers:
         return None

@@ -110,17 +110,11 @@ async def test_an_operation_costs_its_number_of_requests(kind_name: str, base: B
     expected, call = CALLS[name]
     async with open_world(base, tmp_path) as world:
         await world.seed(BY_NAME["head"])
-        await first_call(world)
+        await world.log_in()
         await call(world)
         seen = [str(request) for request in world.proxy.seen]
     await world.clean()
     assert len(seen) == base.kind.calls.get(name, expected), seen
-
-
-async def first_call(world: World) -> None:
-    """A driver may log in with its first request; that is not the cost of an operation."""
-    await world.driver.head(world.base.container, "source")
-    world.proxy.heal()
 
 
 @pytest.mark.parametrize("kind_name", KINDS, indirect=True)
@@ -129,7 +123,7 @@ async def test_a_listing_costs_one_request_a_page(kind_name: str, base: Base, tm
         keys = [f"{world.key}/{number}" for number in range(5)]
         for key in keys:
             await base.direct.write(base.container, key, body(b"x"), size_bytes=1, options=WriteOptions())
-        await first_call(world)
+        await world.log_in()
         listed: list[str] = []
         cursor: str | None = None
         for page_number in range(1, 4):
@@ -153,7 +147,7 @@ async def test_a_404_that_does_not_say_what_is_missing_costs_one_look_for_the_co
 ) -> None:
     """And the look counts for the next such answers, too."""
     async with open_world(base, tmp_path) as world:
-        await first_call(world)
+        await world.log_in()
         world.proxy.inject(NAMELESS_404, when=world.is_role(operation))
         for requests in (2, 3):
             await absent(world, operation)
@@ -176,7 +170,7 @@ async def absent(world: World, operation: str) -> None:
 @pytest.mark.parametrize("kind_name", KINDS, indirect=True)
 async def test_the_look_for_the_container_tells_a_missing_one(kind_name: str, base: Base, tmp_path: Path) -> None:
     async with open_world(base, tmp_path) as world:
-        await first_call(world)
+        await world.log_in()
         world.proxy.inject(NAMELESS_404, when=world.is_role("head"))
         world.proxy.inject(NAMELESS_404, when=world.is_role("exists"))
         with pytest.raises(ContainerNotFoundError):

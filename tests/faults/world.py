@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from faults.harm import Status
 from faults.http1 import Seen
-from faults.kinds import Door, Kind, Server
+from faults.kind import Door, Kind, Server
+from faults.outcome import State
 from faults.proxy import Proxy
 from faults.table import Operation
 from stow.dev.certificates import LOOPBACK_NAMES, Authority, now
@@ -141,19 +142,21 @@ class World:
                 self.base.container, self.key, body(OLD), size_bytes=len(OLD), options=WriteOptions()
             )
 
-    async def before(self, operation: Operation) -> object:
-        """What is there if nothing happened."""
+    def wanted(self, operation: Operation, state: State) -> object:
+        """What is there in this state: the object's bytes, None for no object; for a container whether it is there."""
+        if state is State.NEW:
+            return self._after(operation)
         if operation.group == "create":
             return False
-        return None if operation.fresh else OLD
+        return None if operation.fresh or state is State.GONE else OLD
 
-    def after(self, operation: Operation) -> object:
-        """What is there if all happened."""
+    def _after(self, operation: Operation) -> object:
         written = {
             "create": True,
             "delete": None,
             "small": SMALL,
             "streamed": bytes(self.streamed_bytes),
+            "unannounced": bytes(self.streamed_bytes),
             "part": bytes(self.base.kind.parted_bytes),
             "commit": bytes(self.base.kind.parted_bytes),
             "copy": SOURCE,
@@ -166,6 +169,12 @@ class World:
         if operation.group == "create":
             return await self.base.direct.container_exists(self.made)
         return await self.base.content(self.key)
+
+    async def log_in(self) -> None:
+        """Let the driver have its token, and forget that."""
+        await self.driver.head(self.base.container, "source")
+        self.proxy.heal()
+        self.names.count = self.proxy.connections = 0
 
     async def clean(self) -> None:
         await self.base.direct.delete(self.base.container, self.key, if_match=None)
@@ -206,6 +215,10 @@ async def _streamed(world: World) -> None:
     await _write(world, zeros(world.streamed_bytes), world.streamed_bytes)
 
 
+async def _unannounced(world: World) -> None:
+    await _write(world, zeros(world.streamed_bytes), None)
+
+
 async def _parts(world: World) -> None:
     await _write(world, zeros(world.base.kind.parted_bytes), None)
 
@@ -243,6 +256,7 @@ _RUN: Final[dict[str, Callable[[World], Awaitable[None]]]] = {
     "delete": _delete,
     "small": _small,
     "streamed": _streamed,
+    "unannounced": _unannounced,
     "part": _parts,
     "commit": _parts,
     "copy": _copy,

@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+
 from servers import swift_launcher
 from stow.dev import versions
 from stow.dev.failures import DevError
@@ -103,6 +105,17 @@ def start_swift(
         denied_key=denied_key,
         process=process,
     )
+
+
+async def allow_temp_urls(server: SwiftServer, key: str) -> None:
+    """Set the account's key of TempURLs, as its owner does once."""
+    async with aiohttp.ClientSession() as http:
+        headers = {"X-Auth-User": server.user, "X-Auth-Key": server.key}
+        async with http.get(server.auth_url, headers=headers) as answer:
+            token = answer.headers["X-Auth-Token"]
+        headers = {"X-Auth-Token": token, "X-Account-Meta-Temp-URL-Key": key}
+        async with http.post(server.storage_url, headers=headers) as answer:
+            answer.raise_for_status()
 
 
 def require_user_attributes(folder: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
-from stow.api.backend import Backend, LocalSpec
+from stow.api.backend import Backend, LocalSpec, SwiftSpec
 from stow.api.fields import Fields
 from stow.api.names import DNS_SUBDOMAIN
 
@@ -53,7 +54,19 @@ def credentials_of(spec: Fields, backend: Backend) -> Credentials | None:
     taken = MEMBERS[backend.member]
     if not spec.has("credentials"):
         raise spec.error("credentials", f"is required: one of {', '.join(taken)}")
-    return _one_of(spec, taken)
+    found = _one_of(spec, taken)
+    if isinstance(backend, SwiftSpec):
+        _check_swift(spec.child("swift"), backend, found)
+    return found
+
+
+def _check_swift(swift: Fields, backend: SwiftSpec, credentials: Credentials) -> None:
+    """Keystone gives a token for one project; without a token the URL itself has to name the account."""
+    if isinstance(credentials, AnonymousCredentials):
+        if not urlsplit(backend.auth_url).path:
+            raise swift.error("authURL", "must be the storage URL of an account, such as https://host/v1/AUTH_name")
+    elif not backend.is_v1 and backend.project_name is None and backend.project_id is None:
+        raise swift.error("projectName", "is required with Keystone, unless projectID is there")
 
 
 def signing_credentials_of(signed_url: Fields, backend: Backend) -> Credentials | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final
 
-from stow.api.backend import S3Spec
+from stow.api.backend import OracleSpec, S3Spec
 from stow.drivers.local.driver import LocalDriver
-from stow.errors import CABundleInvalidError, InvalidSpecError
+from stow.errors import CABundleInvalidError, InvalidSpecError, UnsupportedError
 from stow.kube.builder import Factory
 from stow.kube.clients.parts import ClientParts
 from stow.kube.plans import DriverPlan, LocalPlan, RemotePlan, route_of
@@ -21,6 +22,9 @@ from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring
 from stow.transport.tls import trust
+
+REMOTE_MEMBERS: Final = ("s3", "oracle")
+"""The kinds of backends that are reached by HTTP."""
 
 
 def driver_factories(
@@ -37,18 +41,29 @@ def driver_factories(
         context = contexts[0] if plan.ca_pem is None else _trust(plan.ca_pem)
         return ClientParts(clock, egress, budget, context)
 
-    def s3(plan: DriverPlan) -> Driver:
+    def remote(plan: DriverPlan) -> Driver:
         assert isinstance(plan, RemotePlan)  # noqa: S101 - the table's key is the plan's own member
-        assert isinstance(plan.spec, S3Spec)  # noqa: S101 - see above
-        from stow.kube.clients.s3 import s3_driver  # late: see the module
-
-        return s3_driver(plan, plan.spec, parts(plan))
+        return _remote_driver(plan, parts(plan))
 
     def local(plan: DriverPlan) -> Driver:
         assert isinstance(plan, LocalPlan)  # noqa: S101 - the table's key is the plan's own member
         return _local_driver(plan, clock=clock, keyring=keyring)
 
-    return MappingProxyType({"s3": s3, "local": local})
+    return MappingProxyType({**dict.fromkeys(REMOTE_MEMBERS, remote), "local": local})
+
+
+def _remote_driver(plan: RemotePlan, parts: ClientParts) -> Driver:
+    match plan.spec:
+        case S3Spec() as s3:
+            from stow.kube.clients.s3 import s3_driver  # late, here and below: see the module
+
+            return s3_driver(plan, s3, parts)
+        case OracleSpec() as oracle:
+            from stow.kube.clients.oracle import oracle_driver
+
+            return oracle_driver(plan, oracle, parts)
+        case _:
+            raise UnsupportedError("This version has no driver for locations of this kind.")
 
 
 def _trust(ca_pem: bytes | None) -> ssl.SSLContext:

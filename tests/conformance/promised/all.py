@@ -1,5 +1,29 @@
 """Imports every module with proofs: each registers its own."""
 
-from conformance.promised import absence, changes, containers, integrity, keys, listing, read, signing, write
+from conformance.promised import (
+    absence,
+    changes,
+    containers,
+    integrity,
+    keys,
+    listing,
+    read,
+    resources,
+    settings,
+    signing,
+    write,
+)
 
-__all__ = ["absence", "changes", "containers", "integrity", "keys", "listing", "read", "signing", "write"]
+__all__ = [
+    "absence",
+    "changes",
+    "containers",
+    "integrity",
+    "keys",
+    "listing",
+    "read",
+    "resources",
+    "settings",
+    "signing",
+    "write",
+]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from conformance.clients import chunks_of
 from conformance.refusals import REFUSALS
 from conformance.table import promise
 from conformance.world import World, name
@@ -18,7 +19,7 @@ from stow.errors import (
     InvalidContainerNameError,
 )
 from stow.storage.driver import Driver
-from stow.storage.model import LocationID, Marker, Origin, Scope
+from stow.storage.model import LocationID, Marker, Origin, Scope, WriteOptions
 
 OURS = Marker("installation", "team-a", "reports", "uid-1", "nonce-1")
 THEIRS = Marker("installation", "team-b", "reports", "uid-2", "nonce-2")
@@ -41,6 +42,32 @@ async def create(world: World) -> None:
     reference = world.store.reference(made, "k")
     assert not (await world.store.head(reference)).exists
     await remove(world, made)
+
+
+@promise("a-container-is-created-once")
+async def create_twice(world: World) -> None:
+    made = name()
+    await world.store.create_container(made)
+    reference = world.store.reference(made, "k")
+    await world.store.write_raw(reference, 1, WriteOptions(), chunks_of(b"x"))
+    for store in (world.store, world.make_store()):
+        with pytest.raises(ContainerTakenError):
+            await store.create_container(made)
+    assert (await world.store.head(reference)).exists
+    await world.store.delete(reference)
+    await remove(world, made)
+
+
+@promise("container-map-lists-what-there-is")
+async def listed_map(world: World) -> None:
+    made = [(await world.store.create_container(name())).name for _ in range(2)]
+    loaded = await world.new_container()
+    await world.store.load_container(loaded, create_if_not_found=False)
+    assert sorted(entry.name for entry in world.store.containers.all()) == sorted([world.container, *made, loaded])
+    for gone in (made[0], loaded):
+        await world.store.delete_container(gone)
+    assert [entry.name for entry in world.store.containers.all()] == sorted([world.container, made[1]])
+    await remove(world, made[1])
 
 
 @promise("load-container-records-it")

@@ -188,19 +188,19 @@ async def readers_and_writers(world: World) -> None:
     torn: list[tuple[int, set[int]]] = []
 
     async def reader() -> None:
-        for _ in range(4):
+        for _ in range(3):
             got = await read(world.client, "k")
             if got.data not in versions or got.metadata.size_bytes != len(got.data):
                 torn.append((len(got.data), set(got.data)))
 
     async def writer(number: int) -> None:
-        for turn in range(3):
+        for turn in range(2):
             with contextlib.suppress(
                 WriteOutcomeUnknownError
             ):  # a 5xx of a server that cannot take parallel writes of one key
                 await world.client.write("k", versions[(number + turn) % 4])
 
-    await asyncio.gather(*(reader() for _ in range(6)), *(writer(n) for n in range(3)))
+    await asyncio.gather(*(reader() for _ in range(20)), *(writer(n) for n in range(12)))
     assert torn == []
 
 

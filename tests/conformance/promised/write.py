@@ -24,7 +24,8 @@ from stow.errors import (
     PreconditionFailedError,
     StowError,
 )
-from stow.storage.model import ObjectAttributes, WriteOptions
+from stow.storage.model import ByteRange, ObjectAttributes, WriteOptions
+from stow.storage.names import MAX_METADATA_BYTES
 
 SIZE = 150_000
 DATA = random.Random(7).randbytes(SIZE)
@@ -407,7 +408,6 @@ async def attributes_of_a_streamed_write(world: World) -> None:
 
 @promise("bytes-are-opaque")
 async def opaque_bytes(world: World) -> None:
-
     packed = gzip.compress(b"text " * 5000, mtime=0)
     options = WriteOptions(attributes=ObjectAttributes(content_type="text/plain", content_encoding="gzip"))
     for size in (len(packed), None):
@@ -416,6 +416,24 @@ async def opaque_bytes(world: World) -> None:
         assert got.data == packed
         assert got.metadata.size_bytes == len(packed)
         assert got.metadata.attributes.content_encoding == "gzip"
+        for wanted in (ByteRange(1, 9), ByteRange(suffix=7), ByteRange(len(packed) // 2)):
+            start, end = wanted.resolve(len(packed)) or (0, 0)
+            part = await read(world.client, "k", byte_range=wanted)
+            assert (part.data, part.metadata.size_bytes) == (packed[start:end], len(packed)), wanted
+    await world.client.copy("k", "l")
+    assert (await read(world.client, "l")).data == packed
+
+
+@promise("metadata-up-to-its-limit")
+async def much_metadata(world: World) -> None:
+    limit = min(world.capabilities.max_metadata_bytes, MAX_METADATA_BYTES)
+    name_bytes, each_bytes = len("name-00"), 100
+    for metadata in (
+        {"long": "v" * (limit - len("long"))},
+        {f"name-{n:02d}": "v" * (each_bytes - name_bytes) for n in range(limit // each_bytes)},
+    ):
+        await world.client.write("k", b"x", options=WriteOptions(attributes=ObjectAttributes(metadata=metadata)))
+        assert dict((await world.client.head("k")).attributes.metadata) == metadata
 
 
 @promise("bad-attributes-are-refused")
