@@ -4,8 +4,8 @@
 
 Real: a server of each kind, each in a process of its own, so that processor time counted here is the client's alone. Both sides do the
 same work in one run, in turn, eight requests at a time: 4 KiB objects by PUT, GET and HEAD, and one object of 32 MiB by GET. SDKs that
-block run in a pool of eight threads, with clients that are made once. Printed: processor time of this process in milliseconds a request (the least
-of the rounds) and what the SDK costs as a multiple of ours.
+block run in a pool of eight threads, with clients that are made once. Printed: processor time of this process in milliseconds a request
+(the least of the rounds), and what the SDK costs as a multiple of ours.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def azure_sides(group: ProcessGroup, program: Path, _: ThreadPoolExecutor) -> tu
 
     server = start_azurite(group, program)
     config = AzureConfig(server.account, SharedKey(server.key), endpoint=server.endpoint, egress=OPEN)
-    container = BlobServiceClient(server.endpoint, credential=server.key).get_container_client(BUCKET)
+    service = BlobServiceClient(server.endpoint, credential=server.key)
+    container = service.get_container_client(BUCKET)
 
     async def get(key: str) -> None:
         await (await container.download_blob(key)).readall()
@@ -138,7 +139,7 @@ def azure_sides(group: ProcessGroup, program: Path, _: ThreadPoolExecutor) -> tu
         put=lambda key: container.upload_blob(key, SMALL, overwrite=True),
         get=get,
         head=lambda key: container.get_blob_client(key).get_blob_properties(),
-        close=container.close,
+        close=service.close,
     )
 
 
