@@ -232,7 +232,7 @@ async def key_and_folder(world: World) -> None:
 @promise("foreign-scheme-is-refused")
 async def foreign_scheme(world: World) -> None:
     world.driver.calls.clear()
-    for scheme in ("gs", "https", "S3", ""):
+    for scheme in {"s3", "gs", "https", "S3", ""} - {world.driver.scheme}:
         with pytest.raises(InvalidReferenceError):
             await world.store.head(DataReference(scheme, world.container, "k"))
     assert world.driver.calls == []

@@ -40,8 +40,8 @@ def capabilities(uploads: Uploads, *, by_iam: bool) -> Capabilities:
         versioning=True,
         expiry_rules=True,
         sign_methods=frozenset(Method),
-        # x-goog-content-length-range would bind a size too, but only as one more header that the client has to send.
-        sign_binds=frozenset(SignBinding) - {SignBinding.MAX_SIZE},
+        # Google takes overrides of two headers of the answer, and only where the object has no such attribute: that binds nothing.
+        sign_binds=frozenset({SignBinding.CONTENT_MD5, SignBinding.CONTENT_TYPE, SignBinding.HEADERS}),
         max_single_write_bytes=uploads.single_bytes,
         max_object_bytes=5 * TIB,
         max_metadata_bytes=MAX_METADATA_BYTES,

@@ -17,7 +17,13 @@ from stow.drivers.google.backend import Backend
 from stow.drivers.google.endpoint import Located
 from stow.drivers.google.sdk import Sdk
 from stow.drivers.google.translate import answer_error
-from stow.errors import BackendFailedError, ContainerNotFoundError, InvalidSpecError, PreconditionFailedError
+from stow.errors import (
+    BackendFailedError,
+    ContainerNotEmptyError,
+    ContainerNotFoundError,
+    InvalidSpecError,
+    PreconditionFailedError,
+)
 from stow.storage.model import ContainerContents, Marker
 from stow.transport.faults import NOT_EMPTY, TAKEN, AnswerError, Fault
 
@@ -118,6 +124,9 @@ class Containers:
             await self.run(delete, conflict=NOT_EMPTY)
         except ContainerNotFoundError:
             return
+        except PreconditionFailedError as exc:
+            # No condition was sent: it is fake-gcs-server's way to say so.
+            raise ContainerNotEmptyError(NOT_EMPTY[1], status=exc.status) from exc
 
     async def run(self, function: Callable[[Client], T], *, conflict: Fault | None = None) -> T:
         """Call the SDK; errors are ours."""

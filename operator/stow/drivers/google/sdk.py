@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import Request as SdkRequest
@@ -88,8 +88,3 @@ class Sdk:
         if self._connections is None:
             raise RuntimeError("connect() comes before the first call")
         return await self._connections.carry(method, url, headers=headers, body=body)
-
-
-def sdk_headers(headers: Mapping[str, str]) -> dict[str, Any]:
-    """A copy that the SDK may change."""
-    return dict(headers)

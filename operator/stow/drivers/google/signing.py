@@ -1,7 +1,6 @@
 """Signed URLs: V4 in the query, by the SDK. All headers that are bound are signed, so the client has to send them.
 
-A key at hand signs here; otherwise IAM's signBlob does, over our connections. Google answers two headers as a URL asks for; the other
-overrides of a response are refused.
+A key at hand signs here; otherwise IAM's signBlob does, over our connections.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from google.auth.credentials import Signing
@@ -21,18 +20,12 @@ from stow.drivers.google.endpoint import Endpoint
 from stow.drivers.google.sdk import Sdk
 from stow.drivers.google.tokens import Tokens
 from stow.drivers.google.translate import answer_error, code_of
-from stow.errors import BackendFailedError, CredentialsMissingError, InvalidArgumentError, UnsupportedError
+from stow.errors import BackendFailedError, CredentialsMissingError, InvalidArgumentError
 from stow.storage.clock import Clock
 from stow.storage.driver import SignRequest
-from stow.storage.model import ResponseOverride, SignedURL
+from stow.storage.model import SignedURL
 from stow.transport.connections import Connections
 from stow.transport.faults import AnswerError
-
-_OVERRIDES: Final = {
-    ResponseOverride.CONTENT_DISPOSITION: "response_disposition",
-    ResponseOverride.CONTENT_TYPE: "response_type",
-}
-"""What the XML API knows: ``response-content-disposition`` and ``response-content-type``."""
 
 
 class IAMSigner(Signing):
@@ -104,9 +97,6 @@ class Signer:
 
     async def sign(self, request: SignRequest) -> SignedURL:
         """See ``Driver.sign``. The SDK dates a signature with its own clock, so the end that is given is read out of the URL."""
-        unknown = [name for name in request.response_overrides if name not in _OVERRIDES]
-        if unknown:
-            raise UnsupportedError(f"Google cannot override {unknown[0].value} in the answer to a signed URL.")
         signs = await self._signing()
         expires_at = request.expires_at
         if isinstance(signs, IAMSigner):
@@ -115,7 +105,6 @@ class Signer:
         if expires_in_s < 1:
             raise InvalidArgumentError("A signed URL lives for at least a second.")
         required = required_headers(request)
-        overrides = {_OVERRIDES[name]: value for name, value in request.response_overrides.items()}
 
         def generate(client: Client) -> str:
             url: str = (
@@ -128,7 +117,6 @@ class Signer:
                     method=request.method.value,
                     headers=dict(required),
                     credentials=signs,
-                    **overrides,
                 )
             )
             return url
