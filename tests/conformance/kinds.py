@@ -232,7 +232,9 @@ def _swift(server: SwiftServer) -> KindBuilder:
     return build
 
 
-BLOCKS: Final = Blocks(single_bytes=8 * MIB, first_block_bytes=5 * MIB, streamed_block_bytes=5 * MIB)
+BLOCKS: Final = Blocks(
+    single_bytes=8 * MIB, first_block_bytes=5 * MIB, streamed_block_bytes=5 * MIB, copy_block_bytes=5 * MIB
+)
 """So that a test of some megabytes goes up in blocks."""
 
 

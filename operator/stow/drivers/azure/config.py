@@ -73,8 +73,8 @@ class Blocks:
     """Blocks of one upload in flight."""
     max_blocks: int = 50_000
     max_block_bytes: int = 4000 * MIB
-    copy_block_bytes: int = 512 * MIB
-    """Of a copy that is too big for one request."""
+    copy_block_bytes: int = 256 * MIB
+    """Of a copy; the service reads them by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Server-side copy: Put Blob From URL up to the limit of one request, Put Block From URL and one list above.
+"""Server-side copy: Put Block From URL for each block, and one Put Block List.
 
-Copy Blob is not used: it may stay pending with the old destination gone, and it cannot give the copy other attributes. From URL the
-service reads the source by itself, the destination changes in one step under its condition, and all attributes are those that are sent.
+The service reads the source by itself, of any size, and the destination changes in one step, with the list: under its condition, with all
+attributes that are sent, old or new. Copy Blob is not used: it may stay pending with the old destination gone, and it cannot give the copy
+other attributes. Nor is Put Blob From URL, which does the same as one block and its list, and no emulator has it.
 The source is asked first, for its size and attributes, and the version that was seen is the one that is copied.
 
 Where the service cannot read the source by itself (an older API or an emulator without these requests, a firewall that keeps the account
@@ -19,17 +20,15 @@ from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.blocks import Whole, block_request, put_list, upload_known
 from stow.drivers.azure.commit import Target, settled
 from stow.drivers.azure.cutting import even_block_bytes
-from stow.drivers.azure.headers import BLOCK_BLOB, attribute_headers, condition_headers
+from stow.drivers.azure.headers import attribute_headers, condition_headers
 from stow.drivers.azure.objects import head, open_read
 from stow.drivers.azure.translate import answer_error
-from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_result, put_stream
+from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_stream
 from stow.errors import BackendFailedError, NotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
-from stow.transport.commit import commit
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.stream import Stream
-from stow.transport.wire import Request
 
 _ATTEMPTS: Final = 3
 """How often a source that changes under the copy is tried again."""
@@ -76,6 +75,8 @@ async def _copy_version(
         conditions=condition_headers(if_match=options.if_match, if_none_match=options.if_none_match),
         nonce=nonce,
     )
+    if seen.size_bytes == 0:
+        return await put_bytes(backend, target, [], WriteOptions(attributes=attributes))
     if backend.copies_from_urls:
         try:
             headers = await _source_headers(backend, source, seen)
@@ -96,26 +97,6 @@ async def _source_headers(backend: Backend, source: tuple[str, str], seen: Objec
 
 
 async def _from_url(
-    backend: Backend, target: Target, seen: ObjectMetadata, source: Mapping[str, str]
-) -> ObjectMetadata:
-    if seen.size_bytes > backend.blocks.single_bytes:
-        return await _by_blocks(backend, target, seen, source)
-    headers = {
-        **target.headers,
-        **target.conditions,
-        **BLOCK_BLOB,
-        **source,
-        "x-ms-copy-source-blob-properties": "false",
-    }
-    try:
-        answer = await commit(backend.wire, Request("PUT", target.container, target.key, headers=headers))
-    except AnswerError as exc:
-        _check_source(backend, exc)
-        raise
-    return put_result(answer, seen.size_bytes)
-
-
-async def _by_blocks(
     backend: Backend, target: Target, seen: ObjectMetadata, source: Mapping[str, str]
 ) -> ObjectMetadata:
     settings = backend.blocks
@@ -150,7 +131,7 @@ def _check_source(backend: Backend, answer: AnswerError) -> None:
     Raises:
         _SourceChangedError, _UnreadableError.
     """
-    if answer.code == "SourceConditionNotMet" or (answer.code == _UNREADABLE and answer.status in {404, 412}):
+    if answer.code == "SourceConditionNotMet" or (answer.code == _UNREADABLE and answer.status == 412):
         raise _SourceChangedError from answer
     if answer.code == _UNREADABLE:
         raise _UnreadableError from answer

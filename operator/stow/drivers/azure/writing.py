@@ -97,7 +97,7 @@ async def _put(
     request = Request("PUT", target.container, target.key, headers=headers, body=body)
 
     async def send() -> ObjectMetadata:
-        return put_result(await commit(backend.wire, request), size_bytes)
+        return _put_result(await commit(backend.wire, request), size_bytes)
 
     written = await settled(backend, target, options.attributes, send)
     if written.md5 is not None and written.md5 != md5.digest():
@@ -106,7 +106,7 @@ async def _put(
     return written
 
 
-def put_result(answer: Answer, size_bytes: int) -> ObjectMetadata:
+def _put_result(answer: Answer, size_bytes: int) -> ObjectMetadata:
     """What Put Blob says of what it stored. Raises: LostAnswerError: no ETag."""
     etag = answer.headers.get("etag", "").strip('"')
     if not etag:
