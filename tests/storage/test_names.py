@@ -177,3 +177,12 @@ def test_printable_is_printable_and_short(text: str) -> None:
     shown = printable(text, limit=20)
     assert shown.isprintable()
     assert len(shown) <= 20 * 10 + 3
+
+
+def test_a_rule_refuses_keys_of_slashes_alone() -> None:
+    rules = KeyRules(slashes_alone=False)
+    for other in ("/a", "a/", "//a//", "/ /"):
+        rules.check(other)
+    for key in ("/", "///"):
+        with pytest.raises(InvalidKeyError, match="nothing but slashes"):
+            rules.check(key)

@@ -47,6 +47,8 @@ class KeyRules:
     """Carriage return and line feed, where other control characters are kept."""
     dot_keys: bool = True
     """``.`` and ``..`` as the whole key."""
+    slashes_alone: bool = True
+    """A key of nothing but slashes."""
     reserved_prefixes: tuple[str, ...] = ()
     """No key begins with one of these."""
 
@@ -100,6 +102,8 @@ class KeyRules:
 
     def _segment_refusal(self, key: str) -> str | None:
         segments = key.split("/")
+        if not self.slashes_alone and not key.strip("/"):
+            return "is nothing but slashes, which this backend cannot sign"
         if not self.leading_slash and key.startswith("/"):
             return "begins with a slash, which this backend drops"
         if not self.trailing_slash and key.endswith("/"):

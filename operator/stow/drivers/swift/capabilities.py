@@ -59,7 +59,8 @@ def default_traits(*, signs: bool) -> Traits:
             max_object_bytes=MAX_FILE_BYTES,
             max_metadata_bytes=MAX_METADATA_BYTES,
             max_signed_expiry_s=_YEAR_S,  # Swift sets no end
-            keys=KeyRules(max_bytes=_MAX_KEY_BYTES),
+            # TempURLs take no path that ends in slashes alone behind the container (seen: 401).
+            keys=KeyRules(max_bytes=_MAX_KEY_BYTES, slashes_alone=False),
         )
     )
 
