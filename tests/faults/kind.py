@@ -81,8 +81,8 @@ class Kind:
     """A body of unknown size that goes up in parts."""
     answers: frozenset[str] = frozenset({"list", "read"})
     """Roles whose successful answer has a body of more than 50 bytes."""
-    begins_with_read: frozenset[str] = frozenset()
-    """Groups of writing operations whose first request is a HEAD or GET, which is repeated."""
+    first_is_repeated: frozenset[str] = frozenset()
+    """Groups of writing operations whose first request may be repeated: it looks at something, or sends a part that is in memory."""
     host: str = "localhost"
     """By which the proxy is called: a name, so that the injected resolver is asked at each connect."""
     checks_uploads: bool = True
@@ -95,6 +95,8 @@ class Kind:
     """The request that removes a failed upload; None where nothing needs to be removed."""
     logs_in: bool = False
     """The first request of a driver is one for a token or an address, which is repeated; even signing needs it once."""
+    over_tls: bool = True
+    """Behind a proxy with TLS it works. Not so where the server's answers name its own address, as it knows it: with http."""
     in_parts: bool = True
     """A long body of unknown size goes up in parts; else in one request."""
     calls: Mapping[str, int] = field(default_factory=dict)

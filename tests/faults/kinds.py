@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from faults.kind import Kind
+from faults.on_azure import AZURE
 from faults.on_minio import MINIO
+from faults.on_swift import SWIFT
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (MINIO,)}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (MINIO, AZURE, SWIFT)}

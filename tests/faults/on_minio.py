@@ -104,7 +104,7 @@ MINIO: Final = Kind(
     single_bytes=9 * MIB,
     parted_bytes=6 * MIB,
     answers=frozenset({"list", "read", "copy", "commit"}),
-    begins_with_read=frozenset({"copy", "copy anew", "create"}),
+    first_is_repeated=frozenset({"copy", "copy anew", "create"}),
     undo=_is("DELETE", key=True, query=("uploadId",)),
     calls={"copy": 2},  # the source is asked first: its version and size decide how it is copied
 )

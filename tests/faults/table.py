@@ -314,9 +314,15 @@ class Case:
         return f"{self.kind.name}-{self.row.name}-{self.operation.name}"
 
 
+def operations(kind: Kind) -> list[Operation]:
+    """Those that the kind has."""
+    lacking = {"unannounced"} if kind.in_parts else {"part", "commit"}
+    return [operation for operation in OPERATIONS if operation.group not in lacking]
+
+
 def expected(kind: Kind, row: Row, operation: Operation) -> Outcome | None:
     """None where the fault cannot happen to this operation of this kind."""
-    if operation.group in ({"unannounced"} if kind.in_parts else {"part", "commit"}):
+    if operation not in operations(kind):
         return None
     for about in (operation.name, operation.group):
         if (row.name, about) in kind.differs:
@@ -327,7 +333,7 @@ def expected(kind: Kind, row: Row, operation: Operation) -> Outcome | None:
     if outcome is None or (operation.fresh and operation.group != "create" and not row.on_new_keys):
         return None
     if row.door:
-        repeats = kind.logs_in or operation.group in {*REPEATED, *kind.begins_with_read}
+        repeats = kind.logs_in or operation.group in {*REPEATED, *kind.first_is_repeated}
         return replace(outcome, attempts=3 if repeats else 1)
     fault = row.fault(Site(kind, "")) if row.fault is not None else None
     if isinstance(fault, CutAnswer) and operation.role not in kind.answers:
