@@ -37,6 +37,8 @@ class Traits:
     takes_unsigned_copy: bool = False
     """A signed PUT obeys a ``x-amz-copy-source`` that its client adds, and so gives it every object that the credentials reach. S3 itself
     refuses ``x-amz-`` headers that are not signed."""
+    ascii_tags: bool = False
+    """Tags of buckets are ASCII."""
     create_names_region: bool = True
     """A create says in which region, where one is configured; else the endpoint alone does."""
 
@@ -123,6 +125,7 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
             conditional_complete=True,
             lists_key_alone=True,
             takes_unsigned_copy=True,
+            ascii_tags=True,
         ),
         Dialect.CEPH: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.CEPH, markers=True)),
         Dialect.R2: replace(

@@ -182,7 +182,7 @@ class S3Driver:
         return await configuring.read(self._containers, self._backend.traits.capabilities, name)
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:
-        await configuring.write(self._containers, name, settings)
+        await configuring.write(self._containers, self._backend.traits, name, settings)
 
     async def sweep(self, name: str) -> int:
         """Abort the multipart uploads that began longer ago than ``Multipart.abandoned_after``: those of a killed process, and of other

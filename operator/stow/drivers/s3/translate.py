@@ -57,7 +57,6 @@ SKEWED: Final[Fault] = (
     BackendFailedError,
     "The backend's clock and the local one are too far apart. Synchronise both.",
 )
-
 BY_CODE: Final[Mapping[str, Fault]] = {
     "NoSuchKey": NO_OBJECT,
     "NoSuchVersion": NO_OBJECT,
@@ -114,6 +113,7 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "TooManyBuckets": LIMIT,
     "MetadataTooLarge": (InvalidMetadataError, "The metadata is larger than the backend takes."),
     "InvalidObjectState": (UnsupportedError, "The object is archived. Restore it first."),
+    "InvalidTag": (InvalidArgumentError, "The backend does not take these tags."),
     "NotImplemented": LACKING,
     "MethodNotAllowed": LACKING,
 }
