@@ -19,8 +19,9 @@ from google.cloud.storage import Client
 from yarl import URL
 
 from stow.drivers.google.endpoint import Endpoint, Located
-from stow.drivers.google.translate import sdk_error
+from stow.drivers.google.translate import answer_error, sdk_error
 from stow.transport.connections import Answer, Connections
+from stow.transport.faults import AnswerError
 from stow.transport.requests_session import requests_session
 from stow.transport.threads import Threads
 from stow.transport.wire import Wire
@@ -87,4 +88,8 @@ class Sdk:
     async def _plain(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
         if self._connections is None:
             raise RuntimeError("connect() comes before the first call")
-        return await self._connections.carry(method, url, headers=headers, body=body)
+        answer = await self._connections.carry(method, url, headers=headers, body=body)
+        if answer.status == 429 or answer.status >= 500:
+            # google-auth would sleep in its thread and ask again; whoever needs the token repeats by the wire's rules.
+            raise answer_error(AnswerError(status=answer.status))
+        return answer
