@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,23 @@ import pytest
 import yaml
 
 from crds.conftest import Api, crd_documents, path_of
-from stow.api.credentials.keys import KeyList
-from stow.api.credentials.s3 import S3_KEYS
+from stow.api.credentials.azure import AZURE_KEYS
+from stow.api.credentials.google import GOOGLE_KEYS
+from stow.api.credentials.s3 import ORACLE_KEYS, S3_KEYS
+from stow.api.credentials.swift import SWIFT_KEYS
 from stow.api.meta import KINDS, STOW_CONTAINER, STOW_LOCATION
 from stow.dev.assets import Assets
 from stow.dev.controlplane import ControlPlane
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/kustomization.yaml"))
-SECRET_KEYS: dict[str, KeyList] = {"s3": S3_KEYS}
+SECRET_KEYS: dict[str, Collection[str]] = {
+    "s3": S3_KEYS.values,
+    "google": GOOGLE_KEYS,
+    "azure": AZURE_KEYS.values,
+    "swift": SWIFT_KEYS.values,
+    "oracle": ORACLE_KEYS.values,
+}
 """By the kind of backend; local has none."""
 
 
@@ -111,5 +120,5 @@ def test_a_secret_template_has_known_keys_and_no_value_that_could_be_real(folder
     secret = one(folder, "Secret")
 
     assert set(secret) == {"apiVersion", "kind", "metadata", "stringData"}
-    assert set(secret["stringData"]) <= set(SECRET_KEYS[folder].values)
+    assert set(secret["stringData"]) <= set(SECRET_KEYS[folder])
     assert [key for key, value in secret["stringData"].items() if "REPLACE-WITH-" not in value] == []

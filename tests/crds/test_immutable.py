@@ -12,7 +12,7 @@ NAME = "containerName is immutable, whether it is set or not; create another Sto
 REF = "locationRef is immutable; create another StowContainer instead"
 PROVISION = "provision is immutable; create another StowContainer instead"
 BACKEND = "the kind of backend is immutable; create another location instead"
-UNION = "exactly one of s3, oracle and local must be set"
+UNION = "exactly one of s3, google, azure, swift, oracle and local must be set"
 
 
 class Step(NamedTuple):

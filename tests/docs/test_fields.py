@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from stow.api.credentials.s3 import OPTIONAL_KEYS, REQUIRED_KEYS
+from stow.api.credentials import azure, google, s3, swift
 from stow.api.meta import CLUSTER_STOW_LOCATION, STOW_CONTAINER, STOW_LOCATION
 
 CRDS = Path(__file__).parents[2] / "crds"
+SECRET_KEYS: dict[str, dict[str, str]] = {
+    "s3": {**dict.fromkeys(s3.REQUIRED_KEYS, "required"), **dict.fromkeys(s3.OPTIONAL_KEYS, "optional")},
+    "google": dict.fromkeys(google.GOOGLE_KEYS, "choice"),
+    "azure": {**dict.fromkeys(chain(*azure.SETS), "choice"), azure.ACCOUNT: "optional"},
+    "swift": {**dict.fromkeys(chain(*swift.V3_SETS, *swift.V1_SETS), "choice"), swift.TEMP_URL_KEY: "optional"},
+    "oracle": dict.fromkeys(s3.REQUIRED_KEYS, "required"),
+}
 OPAQUE = {"allowedNamespaces.selector"}
 """Schemas of Kubernetes itself, which its own documentation explains."""
 
@@ -85,6 +93,6 @@ def test_every_field_of_status_is_documented(page: str, plural: str, manual: Any
 
 
 def test_every_key_of_a_credentials_secret_is_documented(manual: Any) -> None:
-    rows = {row["key"]: row[""] for row in manual.table("locations.md", "Credentials")}
+    rows = {(row["kind"], row["key"]): row[""] for row in manual.table("locations.md", "Credentials")}
 
-    assert rows == {**dict.fromkeys(REQUIRED_KEYS, "required"), **dict.fromkeys(OPTIONAL_KEYS, "optional")}
+    assert rows == {(kind, key): what for kind, keys in SECRET_KEYS.items() for key, what in keys.items()}

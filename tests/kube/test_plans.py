@@ -169,7 +169,11 @@ def test_bundles_with_the_same_certificates_give_equal_plans(tmp_path: Path) -> 
 
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, str], object]] = {
     "azure": ({"account": "acme"}, {"AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=planted"}, AzureSASToken("sv=1&sig=planted")),
-    "swift": ({"authURL": "https://h/v3", "projectID": "p"}, {"OS_USERNAME": "a", "OS_PASSWORD": "b"}, SwiftPassword("a", "b")),
+    "swift": (
+        {"authURL": "https://h/v3", "projectID": "p"},
+        {"OS_USERNAME": "a", "OS_PASSWORD": "b"},
+        SwiftPassword("a", "b"),
+    ),
     "swift v1": ({"authURL": "https://h/v1.0"}, {"ST_USER": "a", "ST_KEY": "b"}, SwiftV1Key("a", "b")),
     "oracle": (
         {"namespace": "acme", "region": "eu-frankfurt-1"},

@@ -186,6 +186,102 @@ async def test_a_refused_type_opens_no_file_and_makes_no_connection(
         assert value not in raised.value.message
 
 
+FULL_DOCUMENT = {"type": "external_account", "token_url": "URL", "credential_source": {"file": "FILE"}}
+EXECUTABLE = {
+    "type": "external_account",
+    "token_url": "URL",
+    "credential_source": {"executable": {"command": "cat FILE"}},
+}
+IMPERSONATED = {
+    "type": "impersonated_service_account",
+    "service_account_impersonation_url": "URL",
+    "source_credentials": FULL_DOCUMENT,
+}
+USER = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c", "token_uri": "URL"}
+OTHER_KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "google external account": ("google", {"credentials.json": json.dumps(FULL_DOCUMENT)}),
+    "google executable": ("google", {"key.json": json.dumps(EXECUTABLE)}),
+    "google impersonation": ("google", {"GOOGLE_CREDENTIALS": json.dumps(IMPERSONATED)}),
+    "google user": ("google", {"GOOGLE_APPLICATION_CREDENTIALS_JSON": json.dumps(USER)}),
+    "google file": ("google", {"GOOGLE_APPLICATION_CREDENTIALS": "FILE"}),
+    "google fields": ("google", {"type": "external_account", "token_url": "URL", "credential_source": "FILE"}),
+    "google metadata": ("google", {"GCE_METADATA_HOST": "URL", "GOOGLE_CLOUD_PROJECT": "x"}),
+    "azure connection string": (
+        "azure",
+        {"AZURE_STORAGE_CONNECTION_STRING": "BlobEndpoint=URL;AccountKey=cGxhbnRlZA=="},
+    ),
+    "azure federated token": ("azure", {"AZURE_FEDERATED_TOKEN_FILE": "FILE", "AZURE_CLIENT_ID": "a"}),
+    "azure authority": (
+        "azure",
+        {"AZURE_AUTHORITY_HOST": "URL", "AZURE_STORAGE_KEY": "cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQ="},
+    ),
+    "azure certificate": ("azure", {"AZURE_CLIENT_CERTIFICATE_PATH": "FILE"}),
+    "azure identity endpoint": ("azure", {"IDENTITY_ENDPOINT": "URL"}),
+    "swift auth url": ("swift", {"OS_AUTH_URL": "URL", "OS_USERNAME": "a", "OS_PASSWORD": "b"}),
+    "swift cloud": ("swift", {"OS_CLOUD": "planted", "OS_CLIENT_CONFIG_FILE": "FILE"}),
+    "swift clouds.yaml": ("swift", {"clouds.yaml": "clouds: {planted: {auth: {auth_url: URL}}}"}),
+    "swift certificate": ("swift", {"OS_CACERT": "FILE", "OS_CERT": "FILE"}),
+    "swift storage url": ("swift", {"OS_STORAGE_URL": "URL", "OS_AUTH_TOKEN": "x"}),
+    "swift v1 url": ("swift", {"ST_AUTH": "x", "ST_AUTH_URL": "URL"}),
+    "oracle configuration": (
+        "oracle",
+        {"config": "key_file=FILE", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+    ),
+    "oracle key file": ("oracle", {"OCI_CLI_KEY_FILE": "FILE"}),
+    "oracle role": ("oracle", {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "FILE"}),
+}
+
+
+def location_of(member: str, trap: Trap) -> Snapshot:
+    """Of another kind, with the listening server as its backend."""
+    spec: dict[str, dict[str, Any]] = {
+        "google": {"endpoint": trap.url, "project": "acme"},
+        "azure": {"endpoint": f"{trap.url}/acme", "account": "acme"},
+        "swift": {"authURL": f"{trap.url}/v3", "projectID": "acme"},
+        "oracle": {"endpoint": trap.url, "namespace": "acme", "region": "eu-frankfurt-1"},
+    }
+    whole = {member: spec[member], "credentials": {"secretRef": {"name": "key"}}}
+    return snapshot("StowLocation", "main", spec=whole)
+
+
+@pytest.mark.parametrize(("member", "refused"), OTHER_KINDS.values(), ids=OTHER_KINDS.keys())
+async def test_no_kind_follows_what_its_secret_points_to(trap: Trap, member: str, refused: dict[str, str]) -> None:
+    planted = {key: value.replace("FILE", trap.path).replace("URL", trap.url) for key, value in refused.items()}
+    secrets = FakeSecrets()
+    secrets.put("team", "key", **planted)
+    stores = pool(secrets)
+    with watching() as seen, pytest.raises(UnsupportedCredentialTypeError) as raised:
+        await stores.open(location_of(member, trap))
+    await stores.aclose()
+    assert seen.reached == []
+    assert trap.path not in seen.opened
+    assert trap.visitors == []
+    assert trap.path not in raised.value.message
+    assert trap.url not in raised.value.message
+
+
+PLAIN: dict[str, dict[str, str]] = {
+    "azure": {"AZURE_STORAGE_KEY": "cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQ="},
+    "swift": {"OS_USERNAME": "planted", "OS_PASSWORD": "planted"},
+    "oracle": {"AWS_ACCESS_KEY_ID": "planted", "AWS_SECRET_ACCESS_KEY": "planted"},
+}
+
+
+@pytest.mark.parametrize(("member", "data"), PLAIN.items())
+async def test_plain_credentials_of_each_kind_do_connect_so_the_trap_works(
+    trap: Trap, member: str, data: dict[str, str]
+) -> None:
+    """Google asks for a token first, at an address of its own, which nothing in a Secret can change."""
+    secrets = FakeSecrets()
+    secrets.put("team", "key", **data)
+    stores = pool(secrets)
+    with watching() as seen, pytest.raises((BackendError, CredentialsError)):
+        await stores.open(location_of(member, trap))
+    await stores.aclose()
+    assert "socket.connect" in seen.reached
+    assert trap.visitors
+
+
 WRONG = {
     "nothing": {},
     "no secret key": {"AWS_ACCESS_KEY_ID": f"AKIA{PLANTED}"},

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from stow.api.backend import OracleSpec, S3Spec
+from stow.api.backend import AzureSpec, GoogleSpec, OracleSpec, S3Spec, SwiftSpec
 from stow.drivers.local.driver import LocalDriver
-from stow.errors import CABundleInvalidError, InvalidSpecError, UnsupportedError
+from stow.errors import CABundleInvalidError, InvalidSpecError
 from stow.kube.builder import Factory
 from stow.kube.clients.parts import ClientParts
 from stow.kube.plans import DriverPlan, LocalPlan, RemotePlan, route_of
@@ -23,7 +23,7 @@ from stow.storage.egress import EgressPolicy
 from stow.storage.local_signing import HMACLocalSigner, Keyring
 from stow.transport.tls import trust
 
-REMOTE_MEMBERS: Final = ("s3", "oracle")
+REMOTE_MEMBERS: Final = ("s3", "google", "azure", "swift", "oracle")
 """The kinds of backends that are reached by HTTP."""
 
 
@@ -58,12 +58,22 @@ def _remote_driver(plan: RemotePlan, parts: ClientParts) -> Driver:
             from stow.kube.clients.s3 import s3_driver  # late, here and below: see the module
 
             return s3_driver(plan, s3, parts)
+        case GoogleSpec() as google:
+            from stow.kube.clients.google import google_driver
+
+            return google_driver(plan, google, parts)
+        case AzureSpec() as azure:
+            from stow.kube.clients.azure import azure_driver
+
+            return azure_driver(plan, azure, parts)
+        case SwiftSpec() as swift:
+            from stow.kube.clients.swift import swift_driver
+
+            return swift_driver(plan, swift, parts)
         case OracleSpec() as oracle:
             from stow.kube.clients.oracle import oracle_driver
 
             return oracle_driver(plan, oracle, parts)
-        case _:
-            raise UnsupportedError("This version has no driver for locations of this kind.")
 
 
 def _trust(ca_pem: bytes | None) -> ssl.SSLContext:
