@@ -78,6 +78,7 @@ def told(traits: Traits, info: Mapping[str, Any]) -> Traits:
             found,
             max_single_write_bytes=file_bytes,
             max_object_bytes=file_bytes,
+            versioning="object_versioning" in info,
             sign_methods=found.sign_methods & _signable(info),
             keys=replace(found.keys, max_bytes=min(key_bytes, _MAX_KEY_BYTES)),
         ),

@@ -1,4 +1,4 @@
-"""What a container is set to: the user's tags, as metadata under a prefix of their own.
+"""What a container is set to: whether old versions stay, and the user's tags, as metadata under a prefix of their own.
 
 Swift folds the case of names and takes only what HTTP has for them, so they are encoded; other metadata of a container is configuration
 (quotas, keys of TempURLs, which nobody must see) and stays out of the tags.
@@ -6,10 +6,11 @@ Swift folds the case of names and takes only what HTTP has for them, so they are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from stow.drivers.swift.backend import Backend
-from stow.drivers.swift.containers import META, call, head
+from stow.drivers.swift.containers import META, VERSIONS, call, head
 from stow.drivers.swift.headers import MAX_ENTRIES, MAX_VALUE_BYTES
 from stow.errors import LimitExceededError
 from stow.storage.model import ContainerSettings
@@ -34,14 +35,23 @@ async def read(backend: Backend, name: str) -> ContainerSettings:
         for header, value in headers.items()
         if header.lower().startswith(TAG)
     }
-    return ContainerSettings(tags=tags)
+    versioning = headers.get(VERSIONS, "").lower() == "true" if backend.traits.capabilities.versioning else None
+    return ContainerSettings(tags=tags, versioning=versioning)
 
 
 async def write(backend: Backend, name: str, wanted: ContainerSettings) -> None:
     """See ``Driver.configure_container``."""
-    if wanted.tags is None:
-        return
-    given = {TAG + encoded_name(tag): encode_metadata_value(value) or _EMPTY for tag, value in wanted.tags.items()}
+    headers: dict[str, str] = {}
+    if wanted.tags is not None:
+        headers |= _tag_headers(wanted.tags, await head(backend, name))
+    if wanted.versioning is not None:
+        headers[VERSIONS] = str(wanted.versioning).lower()
+    if headers:
+        await call(backend, Request("POST", name, headers=headers))
+
+
+def _tag_headers(tags: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    given = {TAG + encoded_name(tag): encode_metadata_value(value) or _EMPTY for tag, value in tags.items()}
     if len(given) > _ROOM:
         raise LimitExceededError(f"A container of this backend has at most {_ROOM} tags.")
     for header, value in given.items():
@@ -50,10 +60,8 @@ async def write(backend: Backend, name: str, wanted: ContainerSettings) -> None:
                 f"A tag's name or value is too long for this backend: {_MAX_NAME_BYTES - len(TAG) + len(META)} and "
                 f"{MAX_VALUE_BYTES} bytes once encoded."
             )
-    gone = {header.lower() for header in await head(backend, name) if header.lower().startswith(TAG)} - given.keys()
-    headers = dict.fromkeys(sorted(gone), "") | given
-    if headers:
-        await call(backend, Request("POST", name, headers=headers))
+    gone = {header.lower() for header in found if header.lower().startswith(TAG)} - given.keys()
+    return dict.fromkeys(sorted(gone), "") | given
 
 
 def encoded_name(name: str) -> str:

@@ -21,6 +21,8 @@ from stow.transport.faults import AnswerError
 from stow.transport.wire import Request
 
 META: Final = "x-container-meta-"
+VERSIONS: Final = "x-versions-enabled"
+"""Absent where versions were never switched on; they stay when they are switched off."""
 MARKER: Final = META + "stowstore-"
 _FIELDS: Final = ("installation", "namespace", "name", "uid", "nonce")
 _PIECES: Final = 2
@@ -85,14 +87,13 @@ async def write_marker(backend: Backend, name: str, marker: Marker | None) -> No
 
 
 async def contents(backend: Backend, name: str) -> ContainerContents:
-    """One page of objects; one of their old versions, where somebody has switched versions on."""
+    """One page of objects; one of all their versions, where they were ever switched on."""
     limit = min(_PAGE, backend.traits.listing_limit)
     query = [("format", "json"), ("limit", str(limit))]
     answer = await call(backend, Request("GET", name, query=query, headers=NEWEST))
     found = page(answer.body, limit=limit, asked=limit)
-    # Where the objects' servers did not take their part of the listing yet, it is short, but never longer than the truth.
     objects, truncated, versions = len(found.objects), found.token is not None, 0
-    if answer.headers.get("x-versions-enabled", "").lower() == "true":
+    if VERSIONS in answer.headers:
         answer = await call(backend, Request("GET", name, query=[*query, ("versions", "true")], headers=NEWEST))
         kept = page(answer.body, limit=limit, asked=limit)
         versions = max(0, len(kept.objects) - objects)

@@ -19,7 +19,7 @@ from stow.errors import BackendFailedError, IntegrityError, LimitExceededError, 
 from stow.storage.checksums import RunningHash, new_md5
 from stow.storage.model import ObjectAttributes, ObjectMetadata, WriteOptions
 from stow.transport import commit as committing
-from stow.transport.commit import LostAnswerError, Settling, commit
+from stow.transport.commit import LostAnswerError, Settling
 from stow.transport.connections import Answer
 from stow.transport.faults import AnswerError
 from stow.transport.headers import etag_of, http_date
@@ -76,7 +76,7 @@ async def write(
         request = Request("PUT", container, key, headers=headers, body=upload)
 
     async def send() -> ObjectMetadata:
-        return await _result(backend, target, await commit(backend.wire, request), sent)
+        return await _result(backend, target, await backend.commit(request), sent)
 
     return await settled(backend, target, options.attributes, send)
 
