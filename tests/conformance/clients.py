@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from stow.errors import StowError
 from stow.storage.model import (
     ByteRange,
     CopyOptions,
@@ -94,6 +96,16 @@ class ObjectClient(Protocol):
 async def chunks_of(data: bytes, *, size_bytes: int = 1 << 18) -> AsyncIterator[bytes]:
     for at in range(0, len(data), size_bytes):
         yield data[at : at + size_bytes]
+
+
+async def together(*calls: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side; the first that fails ends the others, and its error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(call)
+    except* (AssertionError, StowError) as errors:
+        raise errors.exceptions[0] from None
 
 
 async def read(

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from conformance.wrappers import Lacking, Stream, Wrapper
@@ -649,6 +652,153 @@ class KeepsSettings(Lacking):
         self._kept[name] = replace(found, **{field: value for field, value in given.items() if value is not None})
 
 
+class MixesVersions(Wrapper):
+    """Reads an object in two halves, each from the version that is there then."""
+
+    async def read(self, container: str, key: str, byte_range: ByteRange | None) -> Any:
+        opened = await self.inner.read(container, key, byte_range)
+
+        async def halves(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            middle = (opened.start + opened.end) // 2
+            left = middle - opened.start
+            async for chunk in chunks:
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    break
+            await asyncio.sleep(0)
+            async with await self.inner.read(container, key, ByteRange(middle, opened.end)) as rest:
+                async for chunk in rest:
+                    yield chunk
+
+        return Stream(opened, halves, metadata=replace(opened.metadata, md5=None, crc32c=None))
+
+
+class CopyDropsMetadata(Wrapper):
+    """Keeps the header-like attributes of the source, but not its metadata."""
+
+    async def copy(self, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions) -> ObjectMetadata:
+        found = await self.inner.head(*source)
+        kept = options.attributes or replace(found.attributes, metadata={})
+        return await self.inner.copy(source, destination, replace(options, attributes=kept))
+
+
+class Signing(Wrapper):
+    """Base of those that sign something else than they say."""
+
+    def change(self, request: SignRequest) -> SignRequest:
+        return request
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        signed = await self.inner.sign(self.change(request))
+        return replace(signed, method=request.method, expires_at=min(signed.expires_at, request.expires_at))
+
+
+class IgnoresBindings(Signing):
+    """Lists the headers to send, but signs none of them."""
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        bare = replace(request, content_md5=None, content_type=None, max_size_bytes=None)
+        said = (await self.inner.sign(request)).required_headers
+        return replace(await self.inner.sign(bare), required_headers=said)
+
+
+class KeepsHeadersToItself(Signing):
+    """Signs the headers, but lists none of them."""
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        return replace(await self.inner.sign(request), required_headers={})
+
+
+class SignsLongerThanItSays(Signing):
+    def change(self, request: SignRequest) -> SignRequest:
+        return replace(request, expires_at=request.expires_at + timedelta(hours=1))
+
+
+class SignsAnotherKey(Signing):
+    def change(self, request: SignRequest) -> SignRequest:
+        return replace(request, key=request.key + "/other")
+
+
+class ServesUnsigned(Signing):
+    """Hands out the address alone, as a public container lets anybody use it; here it leads nowhere, which looks the same."""
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        signed = await self.inner.sign(request)
+        return replace(signed, url=signed.url.partition("?")[0] + "?public")
+
+
+class ForgetsTags(Wrapper):
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        await self.inner.configure_container(name, replace(settings, tags=None))
+
+
+class MergesTags(Wrapper):
+    """Adds the new tags to the old ones."""
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        if settings.tags is not None:
+            old = (await self.inner.container_settings(name)).tags or {}
+            settings = replace(settings, tags={**old, **settings.tags})
+        await self.inner.configure_container(name, settings)
+
+
+class TagsOverTheMarker(Wrapper):
+    """Takes the marker for one of the tags that it replaces."""
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        if settings.tags is not None:
+            await self.inner.write_marker(name, None)
+        await self.inner.configure_container(name, settings)
+
+
+class VersionsOnceAndForAll(Wrapper):
+    """Never switches versioning off, nor the expiry."""
+
+    async def configure_container(self, name: str, settings: ContainerSettings) -> None:
+        versioning, days = settings.versioning or None, settings.expire_after_days or None
+        await self.inner.configure_container(name, replace(settings, versioning=versioning, expire_after_days=days))
+
+
+class ConfiguringCreates(Wrapper):
+    async def container_settings(self, name: str) -> ContainerSettings:
+        if not await self.inner.container_exists(name):
+            await self.inner.create_container(name, None)
+        return await self.inner.container_settings(name)
+
+
+class LeavesASocket(Wrapper):
+    """Opens a connection of its own and forgets it."""
+
+    async def head(self, container: str, key: str) -> ObjectMetadata:
+        if not FORGOTTEN:
+            FORGOTTEN.extend(socket.socketpair())
+        return await self.inner.head(container, key)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class LeavesATask(Wrapper):
+    """Looks after something in the background, and does not stop when it is closed."""
+
+    async def probe(self, container: str | None) -> None:
+        FORGOTTEN.append(asyncio.create_task(asyncio.Event().wait()))
+        await self.inner.probe(container)
+
+
+FORGOTTEN: Final[list[Any]] = []
+"""What the two above left; the tests of the suite end it."""
+
+
+class BlocksTheLoop(Wrapper):
+    """Asks the disk on the loop's thread."""
+
+    async def head(self, container: str, key: str) -> ObjectMetadata:
+        time.sleep(0.001)  # noqa: ASYNC251  that is the sabotage
+        return await self.inner.head(container, key)
+
+
 @dataclass(frozen=True, slots=True)
 class Saboteur:
     """``make`` wraps the good driver, with ``outside`` the denied and the unreachable one. Each promise of ``caught_by`` has to fail."""
@@ -664,7 +814,7 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(IgnoresIfNoneMatch, ("create-once", "create-once-has-one-winner")),
     Saboteur(RacyCreateOnce, ("create-once-has-one-winner",)),
     Saboteur(IgnoresIfMatch, ("write-if-match", "write-if-match-has-one-winner")),
-    Saboteur(LosesMetadata, ("attributes-come-back", "attributes-survive-unknown-size")),
+    Saboteur(LosesMetadata, ("attributes-come-back", "attributes-survive-unknown-size", "metadata-up-to-its-limit")),
     Saboteur(LosesAttributes, ("attributes-come-back",)),
     Saboteur(
         KeepsWhatWasCut, ("cut-write-leaves-nothing", "cut-write-leaves-the-old", "cancelled-write-leaves-the-old")
@@ -673,9 +823,15 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(TakesShortBodies, ("short-body-is-refused", "long-body-is-refused")),
     Saboteur(CreatesOnWrite, ("write-never-creates-a-container",)),
     Saboteur(CollapsesSlashes, ("keys-stay-distinct", "listed-key-is-the-written-key")),
-    Saboteur(DropsTheLeadingSlash, ("keys-stay-distinct", "listed-key-is-the-written-key")),
+    Saboteur(
+        DropsTheLeadingSlash,
+        ("keys-stay-distinct", "listed-key-is-the-written-key", "key-round-trips-through-every-verb"),
+    ),
     Saboteur(NormalisesUnicode, ("keys-stay-distinct", "listed-key-is-the-written-key")),
-    Saboteur(SpacesBecomePluses, ("keys-stay-distinct", "listed-key-is-the-written-key")),
+    Saboteur(
+        SpacesBecomePluses,
+        ("keys-stay-distinct", "listed-key-is-the-written-key", "key-round-trips-through-every-verb"),
+    ),
     Saboteur(FoldsCase, ("keys-stay-distinct", "listed-key-is-the-written-key")),
     Saboteur(ResolvesDots, ("keys-stay-distinct", "listed-key-is-the-written-key")),
     Saboteur(AnswersForAPrefix, ("head-answers-for-the-exact-key",)),
@@ -685,7 +841,7 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(UnlistableIsEmpty, ("denied-is-not-absent", "unreachable-is-not-absent"), outside=True),
     Saboteur(UnknownContainerIsAbsent, ("denied-container-is-not-absent",), outside=True),
     Saboteur(DropsTheLastPage, ("list-pages-give-each-key-once", "list-prefix-is-no-folder")),
-    Saboteur(CutsAfterOnePage, ("list-pages-give-each-key-once", "list-last-page-has-no-cursor")),
+    Saboteur(CutsAfterOnePage, ("list-pages-give-each-key-once", "list-last-page-has-no-cursor", "list-of-many-keys")),
     Saboteur(RepeatsTheLastKey, ("list-pages-give-each-key-once", "list-skips-nothing-untouched")),
     Saboteur(ListsUnsorted, ("list-in-byte-order",)),
     Saboteur(IgnoresTheDelimiter, ("list-delimiter-folds",)),
@@ -711,7 +867,12 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(CopyOfNothingIsEmpty, ("copy-of-a-missing-source", "object-absent")),
     Saboteur(
         TakesTakenContainers,
-        ("a-taken-name-is-refused", "one-of-many-creates-wins", "an-unmarked-container-is-nobodys"),
+        (
+            "a-taken-name-is-refused",
+            "a-container-is-created-once",
+            "one-of-many-creates-wins",
+            "an-unmarked-container-is-nobodys",
+        ),
     ),
     Saboteur(OverwritesMarkers, ("a-taken-name-is-refused", "an-unmarked-container-is-nobodys")),
     Saboteur(
@@ -729,5 +890,20 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(AnswersLengthOfMD5, ("sign-names-the-headers-to-send",)),
     Saboteur(ProbeWantsTheContainer, ("probe-answers",)),
     Saboteur(LeavesUploads, ("failed-write-leaves-no-upload",)),
+    Saboteur(MixesVersions, ("read-has-one-version-under-load", "read-is-pinned")),
+    Saboteur(CopyDropsMetadata, ("copy-keeps-bytes-and-attributes",)),
+    Saboteur(IgnoresBindings, ("sign-binds-content-md5", "sign-binds-content-type", "sign-binds-max-size")),
+    Saboteur(KeepsHeadersToItself, ("sign-binds-content-md5", "sign-names-the-headers-to-send")),
+    Saboteur(SignsLongerThanItSays, ("signed-url-expires",)),
+    Saboteur(SignsAnotherKey, ("signed-get-works", "signed-head-works", "signed-put-works", "signed-delete-works")),
+    Saboteur(ServesUnsigned, ("signed-get-works", "altered-signed-url-is-refused")),
+    Saboteur(ForgetsTags, ("container-tags", "container-settings-together")),
+    Saboteur(MergesTags, ("container-tags",)),
+    Saboteur(TagsOverTheMarker, ("container-tags", "container-settings-together")),
+    Saboteur(VersionsOnceAndForAll, ("container-versioning", "container-expiry", "container-settings-together")),
+    Saboteur(ConfiguringCreates, ("settings-of-a-missing-container",)),
+    Saboteur(LeavesASocket, ("nothing-is-left-open",)),
+    Saboteur(LeavesATask, ("nothing-is-left-open",)),
+    Saboteur(BlocksTheLoop, ("the-loop-is-never-blocked",)),
     Saboteur(DrainsCancelledWrites, ("cancelled-write-leaves-the-old", "cancelled-write-ends-its-io")),
 )

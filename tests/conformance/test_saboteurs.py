@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from blockbuster import BlockingError
 import conformance.promised.all  # noqa: F401  registers the proofs
 from conformance.http_gateway import ServingGateway
 from conformance.kinds import memory_kind
-from conformance.saboteurs import SABOTEURS, KeepsSettings, Saboteur
+from conformance.saboteurs import FORGOTTEN, SABOTEURS, KeepsSettings, Saboteur
 from conformance.table import BY_ID, PROOFS
 from conformance.world import Kind, World, make_world
 from stow.errors import StowError
@@ -48,6 +50,19 @@ async def prove(world: World, promise_id: str) -> None:
     assert promise_id in BY_ID
     for proof in PROOFS[promise_id]:
         await proof(world)
+
+
+@pytest.fixture(autouse=True)
+async def forgotten() -> AsyncIterator[None]:
+    """End what saboteurs left open."""
+    yield
+    while FORGOTTEN:
+        left = FORGOTTEN.pop()
+        if isinstance(left, asyncio.Task):
+            left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
+        else:
+            left.close()
 
 
 @pytest.mark.parametrize(("saboteur", "promise_id"), CASES)

@@ -63,10 +63,10 @@ async def listed_map(world: World) -> None:
     made = [(await world.store.create_container(name())).name for _ in range(2)]
     loaded = await world.new_container()
     await world.store.load_container(loaded, create_if_not_found=False)
-    assert sorted(entry.name for entry in world.store.containers.all()) == sorted([world.container, *made, loaded])
+    assert [entry.name for entry in world.store.containers.all()] == [world.container, *sorted([*made, loaded])]
     for gone in (made[0], loaded):
         await world.store.delete_container(gone)
-    assert [entry.name for entry in world.store.containers.all()] == sorted([world.container, made[1]])
+    assert [entry.name for entry in world.store.containers.all()] == [world.container, made[1]]
     await remove(world, made[1])
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from conformance.clients import read
+from conformance.clients import read, together
 from conformance.table import promise
 from conformance.world import World, make_world
 from stow.errors import InvalidKeyError, InvalidReferenceError
@@ -88,9 +87,7 @@ async def each_alone(world: World, prove: Callable[[World, str], Awaitable[None]
             await prove(alone, key)
             await alone.driver.delete_container(alone.container)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(4):
-            group.create_task(some())
+    await together(*(some() for _ in range(4)))
 
 
 @promise("listed-key-is-the-written-key")

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from conformance.clients import read
+from conformance.clients import read, together
 from conformance.table import promise
 from conformance.world import World
 from conformance.wrappers import Reading, unchanged
@@ -187,20 +187,25 @@ async def readers_and_writers(world: World) -> None:
     await world.client.write("k", versions[0])
     torn: list[tuple[int, set[int]]] = []
 
+    reading = 20
+
     async def reader() -> None:
+        nonlocal reading
         for _ in range(3):
             got = await read(world.client, "k")
             if got.data not in versions or got.metadata.size_bytes != len(got.data):
                 torn.append((len(got.data), set(got.data)))
+        reading -= 1
 
     async def writer(number: int) -> None:
-        for turn in range(2):
-            with contextlib.suppress(
-                WriteOutcomeUnknownError
-            ):  # a 5xx of a server that cannot take parallel writes of one key
-                await world.client.write("k", versions[(number + turn) % 4])
+        """As long as anybody reads."""
+        while reading:
+            # A 5xx of a server that cannot take parallel writes of one key.
+            with contextlib.suppress(WriteOutcomeUnknownError):
+                number += 1
+                await world.client.write("k", versions[number % 4])
 
-    await asyncio.gather(*(reader() for _ in range(20)), *(writer(n) for n in range(12)))
+    await together(*(writer(number) for number in range(12)), *(reader() for _ in range(reading)))
     assert torn == []
 
 

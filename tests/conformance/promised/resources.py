@@ -19,7 +19,7 @@ from stow.storage.driver import Driver
 from stow.storage.model import ByteRange, SignedURLProperties, WriteOptions
 
 BODY = bytes(range(256)) * 4000
-TURN_S, SETTLE_TURNS = 0.01, 500
+TURN_S, SETTLE_TURNS = 0.01, 200
 """A closed connection leaves the loop some turns after its close."""
 LOOPS_OWN = "asyncio_"
 """Threads of the loop's default executor: they resolve names for everybody."""
