@@ -41,13 +41,16 @@ async def write(containers: Containers, name: str, wanted: ContainerSettings) ->
     def set_up(bucket: Bucket) -> None:
         found = dict(bucket.labels)
         if wanted.tags is not None:
-            ours = {label: value for label, value in found.items() if label.startswith(labels.PREFIX)}
-            found = {**wanted.tags, **ours}
+            kept = {label: value for label, value in found.items() if label.startswith(labels.PREFIX)}
+            found = {**wanted.tags, **kept}
         if wanted.versioning is not None:
             bucket.versioning_enabled = wanted.versioning
         if wanted.expire_after_days is not None:
             old = found.pop(labels.EXPIRE, "")
-            rules = [dict(rule) for rule in bucket.lifecycle_rules if not _is(rule, old)]
+            rules = [dict(rule) for rule in bucket.lifecycle_rules]
+            ours = [number for number, rule in enumerate(rules) if _is(rule, old)]
+            if ours:
+                del rules[ours[-1]]  # one alone: another one of the same form is somebody else's
             if wanted.expire_after_days:
                 days = wanted.expire_after_days
                 rules.append({"action": {"type": "Delete"}, "condition": {"age": days}})
