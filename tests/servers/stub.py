@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -105,11 +106,11 @@ class Stub:
 
 
 @contextlib.asynccontextmanager
-async def serve(answer: Answer) -> AsyncIterator[Stub]:
-    """A stub on a free loopback port."""
+async def serve(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Stub]:
+    """A stub on a free loopback port, with TLS where a context is given."""
     stub = Stub(answer)
-    server = await asyncio.start_server(stub._serve, "127.0.0.1", 0)
-    stub.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(stub._serve, "127.0.0.1", 0, ssl=tls)
+    stub.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield stub
     finally:

@@ -37,9 +37,9 @@ _CARRIED: Final = frozenset({"content-type"})
 
 
 def quieten() -> None:
-    """At DEBUG the SDK logs signatures and tokens, at INFO URLs."""
-    for name in ("azure", "azure.core.pipeline.policies.http_logging_policy", "azure.identity", "msal"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """At DEBUG the SDK logs signatures and tokens, at INFO URLs, and at WARNING what an authority answered."""
+    for name in ("azure", "azure.core", "azure.identity", "azure.storage", "msal"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class _Reply(AsyncHttpResponse):

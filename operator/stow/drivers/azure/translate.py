@@ -13,6 +13,7 @@ from azure.core import exceptions as core
 from azure.identity import AuthenticationRequiredError, CredentialUnavailableError
 
 from stow.errors import (
+    AccessDeniedError,
     BackendError,
     BackendFailedError,
     CredentialsInvalidError,
@@ -49,6 +50,10 @@ UNKNOWN_KEY: Final[Fault] = (
     CredentialsInvalidError,
     "The backend does not accept the credentials: they are wrong, revoked, expired or another account's, or the local clock is wrong.",
 )
+HIDDEN: Final[Fault] = (
+    AccessDeniedError,
+    "It is not public, or it does not exist: the backend does not say which to requests without credentials.",
+)
 LEASED: Final[Fault] = (
     BackendError,
     "Somebody holds a lease on it, so it cannot be changed. Break the lease, or wait for its end.",
@@ -84,6 +89,7 @@ KIND_OF_BLOB: Final[Fault] = (
 
 BY_CODE: Final[Mapping[str, Fault]] = {
     "BlobNotFound": NO_OBJECT,
+    "ResourceNotFound": HIDDEN,
     "PathNotFound": NO_OBJECT,
     "ContainerNotFound": NO_CONTAINER,
     "FilesystemNotFound": NO_CONTAINER,
@@ -169,7 +175,6 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "InvalidXmlDocument": REFUSED,
     "InvalidHttpVerb": LACKING,
 }
-"""``ResourceNotFound`` is left to its status: it does not say whether a container or a blob is missing."""
 
 _BY_STATUS: Final = {**BY_STATUS, 401: UNKNOWN_KEY}
 
