@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from conformance import google_kind
+from conformance import google_kind, oracle_kind
 from conformance.http_gateway import ServingGateway, route_of_planted
 from conformance.world import Kind, Used, kind_of
 from servers.azurite import AzuriteServer
@@ -75,6 +75,7 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
         "moto 5.2.5: CreateBucket of an own bucket in us-east-1 answers 200 again, as S3 does there"
     ),
     **google_kind.SHORTFALLS,
+    **oracle_kind.SHORTFALLS,
 }
 """(kind, promise) -> server, version, the answer that was seen, and why it is the server's. Each is a strict xfail: one that begins to
 work fails the run."""
@@ -273,6 +274,17 @@ def _google(server: FakeGcsServer) -> KindBuilder:
     return lambda: google_kind.google_kind(server, deadlines=DEADLINES, closed_port=_closed_port(), honour=over_http)
 
 
+def _oracle(server: MinioServer) -> KindBuilder:
+    return oracle_kind.oracle_kind(
+        server,
+        wrong_secret=WRONG_SECRET,
+        closed_port=_closed_port(),
+        deadlines=DEADLINES,
+        multipart=MULTIPART,
+        honour=over_http,
+    )
+
+
 def builders(
     request: pytest.FixtureRequest, folders: pytest.TempPathFactory, gateway: ServingGateway
 ) -> dict[str, Callable[[], KindBuilder]]:
@@ -284,5 +296,6 @@ def builders(
         "moto": lambda: _moto(request.getfixturevalue("moto_server")),
         "google": lambda: _google(request.getfixturevalue("fake_gcs")),
         "azure": lambda: _azure(request.getfixturevalue("azurite")),
+        "oracle": lambda: _oracle(request.getfixturevalue("minio")),
         "swift": lambda: _swift(request.getfixturevalue("swift_server")),
     }

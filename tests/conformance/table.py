@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stow.storage.driver import Capabilities
 
 TABLE_PATH: Final = Path(__file__).with_name("promises.toml")
-KINDS: Final = ("memory", "local", "minio", "moto", "azure", "swift", "google")
+KINDS: Final = ("memory", "local", "minio", "moto", "azure", "swift", "google", "oracle")
 FAULTS: Final = frozenset(range(1, 12))
 """The numbered faults of the original store that this one must not have."""
 
