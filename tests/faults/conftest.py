@@ -1,12 +1,14 @@
 """Drivers against servers that fail, fall silent, lie and send elsewhere.
 
-Real: the drivers, StowStore above them, sockets and TLS, and each kind's server, which has or has not done what it was asked. Fake: the
+Real: the drivers, StowStore above them, sockets and TLS, and each kind's server (MinIO, Azurite, OpenStack Swift; fake-gcs-server behind
+a front that verifies for it), which has or has not done what it was asked. Fake: the
 resolver of names (injected), the jitter of repetitions (0.0), and what stands between driver and server: the proxy of `proxy.py`, which is
 proven with plain sockets in `test_proxy.py` before anything is believed of it. Asserted: the error's class, the number of attempts that
 the proxy saw, what the object is afterwards (asked at the server, past the proxy), that nobody was redirected, and that no text of a
 backend got out; in `test_calls.py` how many requests each operation costs.
 
-A kind is added in `kinds.py`; a fault or an operation in `table.py`.
+A kind is added in `kinds.py`; a fault or an operation in `table.py`. What a kind does otherwise stands beside it with its reason (`differs`), what
+it owes as a strict xfail (`owes`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ pytest.register_assert_rewrite("faults.world")
 from faults.kind import Kind, Server  # noqa: E402
 from faults.kinds import KINDS  # noqa: E402  assertions of helpers are rewritten only before their import
 from faults.world import Base  # noqa: E402
+from servers.fake_gcs import FakeGcsServer  # noqa: E402
+from servers.gcs_front import GcsFront, running_front  # noqa: E402
 
 
 @pytest.fixture
@@ -27,6 +31,13 @@ def kind_name(request: pytest.FixtureRequest) -> str:
     """The kind that a test is parametrized with (indirectly)."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="session")
+async def google_front(fake_gcs: FakeGcsServer) -> AsyncIterator[GcsFront]:
+    """Google's verification before fake-gcs-server, for as long as a kind's container is shared."""
+    async with running_front(fake_gcs.endpoint) as front:
+        yield front
 
 
 @pytest.fixture(scope="session")

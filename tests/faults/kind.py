@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 CANARY: Final = "SECRET-BACKEND-TEXT"
 """Stands in the answers of backends; must stand in no error."""
 EGRESS: Final = EgressPolicy(allowed=LOOPBACK)
+REPEATED: Final = ("head", "exists", "list", "read", "delete")
+"""Groups of operations whose request is idempotent and unconditional."""
+DOORS: Final = (
+    "refused",
+    "name does not resolve",
+    "plain server behind https",
+    "certificate expired",
+    "certificate of another host",
+)
+"""Faults that no request gets through."""
 Role = Callable[[Seen, str, str], bool]
 """(request, container, key): whether it is that request about that object."""
 
@@ -103,3 +113,5 @@ class Kind:
     """Operations of ``test_calls.py`` that cost another number of requests."""
     differs: Mapping[tuple[str, str], Differs] = field(default_factory=dict)
     """By fault and operation (or group of operations)."""
+    owes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Cells, by fault and group, that the driver does not keep yet, and what it does instead. Each is a strict xfail."""

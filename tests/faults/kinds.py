@@ -11,7 +11,8 @@ from typing import Final
 
 from faults.kind import Kind
 from faults.on_azure import AZURE
+from faults.on_google import GOOGLE
 from faults.on_minio import MINIO
 from faults.on_swift import SWIFT
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (MINIO, AZURE, SWIFT)}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (MINIO, AZURE, GOOGLE, SWIFT)}

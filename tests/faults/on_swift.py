@@ -8,7 +8,9 @@ import pytest
 
 from faults.harm import Status
 from faults.http1 import Seen
-from faults.kind import CANARY, EGRESS, Door, Kind, Role, Server
+from faults.kind import CANARY, DOORS, EGRESS, REPEATED, Differs, Door, Kind, Role, Server
+from faults.outcome import Outcome, State, fails
+from stow.errors import CredentialsInvalidError, IntegrityError, WriteOutcomeUnknownError
 from stow.storage.clock import utc_now
 from stow.storage.driver import Driver
 from stow.storage.model import MIB
@@ -70,4 +72,38 @@ SWIFT: Final = Kind(
     over_tls=False,  # tempauth names the storage URL
     in_parts=False,
     calls={"copy": 2},  # the source is asked first
+    differs={
+        **{
+            ("503", group): Differs(
+                fails(WriteOutcomeUnknownError, 1, looks=1),
+                "a 503 without Retry-After is also that of a write which too few copies took; those that took it spread later",
+            )
+            for group in ("small", "streamed", "unannounced", "copy", "copy anew")
+        },
+        **{
+            ("503 before the body was taken", group): Differs(fails(WriteOutcomeUnknownError, 1, looks=1), "as for 503")
+            for group in ("streamed", "unannounced")
+        },
+        **{
+            ("flipped bit in the upload", group): Differs(
+                Outcome(IntegrityError, 1, looks=1, state=State.GONE),
+                "the MD5 of a streamed body is known behind its end: what was stored damaged is looked for and taken out again",
+            )
+            for group in ("streamed", "unannounced")
+        },
+        **{
+            ("credentials expired", group): Differs(
+                fails(CredentialsInvalidError, 2), "a 401 may be a token that ended early: it is renewed once"
+            )
+            for group in (*REPEATED, "create", "small", "copy", "copy anew")
+        },
+    },
+    owes={
+        (
+            row,
+            group,
+        ): "a login that was tried three times is tried again by each attempt of what needed it: nine connects"
+        for row in DOORS
+        for group in (*REPEATED, "copy", "copy anew")
+    },
 )

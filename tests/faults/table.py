@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from faults.harm import CutAnswer, FlipAnswer, FlipUpload, Hang, HangInUpload, ResetAnswer, ResetInUpload, Status
-from faults.kind import CANARY, Kind
+from faults.kind import CANARY, REPEATED, Kind
 from faults.outcome import Outcome, State, fails, succeeds
 from faults.proxy import Fault
 from stow.errors import (
@@ -63,7 +63,6 @@ OPERATIONS: Final = (
     Operation("sign", "sign", ""),
 )
 
-REPEATED: Final = ("head", "exists", "list", "read", "delete")
 COPIES: Final = ("copy", "copy anew")
 SENT_ONCE: Final = ("small", "streamed", "commit", *COPIES)
 SIGNED: Final = Outcome(None, 0)
@@ -251,7 +250,7 @@ _ROWS: Final = (
     Row(
         "flipped bit in the upload",
         each(("small", "streamed", "part"), fails(ChecksumMismatchError, 1)),
-        lambda _: FlipUpload(500),
+        lambda _: FlipUpload(1000),
     ),
     # Answers
     Row(

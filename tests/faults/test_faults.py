@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from faults.kind import CANARY
 from faults.kinds import KINDS
@@ -18,9 +19,13 @@ from stow.errors import StowError
 CASES = [case for kind in KINDS.values() for case in cases(kind)]
 
 
-@pytest.mark.parametrize(
-    ("kind_name", "case"), [(case.kind.name, case) for case in CASES], ids=map(str, CASES), indirect=["kind_name"]
-)
+def cell(case: Case) -> ParameterSet:
+    owed = case.kind.owes.get((case.row.name, case.operation.group))
+    marks = [] if owed is None else [pytest.mark.xfail(reason=owed, raises=AssertionError, strict=True)]
+    return pytest.param(case.kind.name, case, id=str(case), marks=marks)
+
+
+@pytest.mark.parametrize(("kind_name", "case"), [cell(case) for case in CASES], indirect=["kind_name"])
 async def test_a_fault_comes_to_its_error_its_attempts_and_no_partial_object(
     kind_name: str, base: Base, case: Case, tmp_path: Path
 ) -> None:
@@ -101,7 +106,8 @@ async def test_without_a_fault_every_operation_succeeds_through_the_proxy(
     assert await world.found(BY_NAME[operation]) == world.wanted(BY_NAME[operation], State.NEW)
     await world.clean()
     role = BY_NAME[operation].role
-    assert not role or world.proxy.count(world.is_role(role)) == 1
+    # Over TLS a server cannot read a copy's source through the proxy, whose certificate it does not know: then the driver does.
+    assert not role or door or world.proxy.count(world.is_role(role)) == 1
 
 
 @pytest.mark.parametrize("kind_name", [kind.name for kind in KINDS.values() if kind.undo is not None], indirect=True)
@@ -142,3 +148,6 @@ def test_every_override_of_a_kind_is_about_a_row_and_an_operation() -> None:
             assert row in ROWS
             assert operation in {*BY_NAME, *(known.group for known in OPERATIONS)}
             assert differs.reason
+        for row, group in kind.owes:
+            assert row in ROWS
+            assert group in {known.group for known in OPERATIONS}
