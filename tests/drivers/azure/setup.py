@@ -18,6 +18,7 @@ from servers.stub import Answer, serve
 from stow.drivers.azure.config import AzureConfig, Blocks, Credentials, SharedKey
 from stow.drivers.azure.driver import AzureDriver
 from stow.errors import StowError
+from stow.storage.budget import ByteBudget
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
 from stow.storage.egress import LOOPBACK, EgressPolicy
@@ -56,6 +57,7 @@ def driver_of(
     counter: Counter | None = None,
     entra: Entra | None = None,
     trust: ssl.SSLContext | None = None,
+    budget: ByteBudget | None = None,
     **settings: Any,
 ) -> AzureDriver:
     """For a real server; with ``entra`` its tokens come from there."""
@@ -64,7 +66,8 @@ def driver_of(
         given["authority"] = entra.authority
     config = AzureConfig(server.account, credentials or SharedKey(server.key), ssl_context=trust, **given)
     traces = [] if counter is None else [counter.trace]
-    return AzureDriver(config, clock=utc_now, outside=Outside(trace_configs=traces, jitter=lambda: 0.0))
+    outside = Outside(trace_configs=traces, jitter=lambda: 0.0)
+    return AzureDriver(config, clock=utc_now, budget=budget, outside=outside)
 
 
 def stub_driver(
