@@ -22,7 +22,6 @@ from stow.drivers.google.tokens import (
     MetadataIdentity,
 )
 from stow.errors import CredentialsInvalidError, CredentialsMissingError
-from stow.storage.clock import Clock
 from stow.storage.egress import EgressPolicy
 from stow.transport.connections import Connections, Outside
 from stow.transport.threads import Threads
@@ -35,7 +34,6 @@ async def find(
     ambient: Ambient,
     config: GoogleConfig,
     *,
-    clock: Clock,
     threads: Threads,
     carried: Carried,
     outside: Outside | None,
@@ -57,7 +55,7 @@ async def find(
         limit=2,
         outside=outside,
     )
-    return MetadataIdentity(endpoint, connections, clock=clock)
+    return MetadataIdentity(endpoint, connections)
 
 
 def metadata_policy(egress: EgressPolicy, endpoint: URL) -> EgressPolicy:

@@ -81,7 +81,7 @@ class GoogleDriver:
         )
         self._sdk = Sdk(endpoint, request_s=config.deadlines.request_s, threads=config.sdk_threads)
         self._sdk.connect(connections)
-        identity = _identity(config, self._sdk, clock=clock, outside=outside)
+        identity = _identity(config, self._sdk, outside=outside)
         self._tokens = Tokens(identity, clock=clock) if identity is not None else None
         api = GoogleApi(endpoint, tokens=self._tokens)
         wire = Wire(api, connections, clock=clock, outside=outside)
@@ -210,15 +210,15 @@ class GoogleDriver:
         return await self._tokens.identity.project()
 
 
-def _identity(config: GoogleConfig, sdk: Sdk, *, clock: Clock, outside: Outside | None) -> Identity | None:
+def _identity(config: GoogleConfig, sdk: Sdk, *, outside: Outside | None) -> Identity | None:
     """None where requests are anonymous."""
     credentials = config.credentials
     if isinstance(credentials, ServiceAccountKey):
-        return KeyIdentity(credentials, token_uri=config.token_uri, threads=sdk.threads, carried=sdk.unauthorized)
+        return KeyIdentity(credentials, token_uri=config.token_uri, threads=sdk.auth_threads, carried=sdk.unauthorized)
     if isinstance(credentials, Ambient):
         return LateIdentity(
             lambda: ambient.find(
-                credentials, config, clock=clock, threads=sdk.threads, carried=sdk.unauthorized, outside=outside
+                credentials, config, threads=sdk.auth_threads, carried=sdk.unauthorized, outside=outside
             )
         )
     return None

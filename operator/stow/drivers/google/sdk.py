@@ -39,6 +39,8 @@ class Sdk:
         for name in _LOGGERS:  # at DEBUG some of them log headers and bodies
             logging.getLogger(name).setLevel(logging.WARNING)
         self.threads = Threads("stow-google", threads=threads, request_s=request_s, foreign=sdk_error)
+        self.auth_threads = Threads("stow-google-auth", threads=1, request_s=request_s, foreign=sdk_error)
+        """google-auth's own: a call of the SDK holds its thread while its request waits for a token."""
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._wire: Wire | None = None
@@ -63,11 +65,12 @@ class Sdk:
         return await self.threads.run(lambda: function(self._made()))
 
     def unauthorized(self) -> SdkRequest:
-        """For google-auth, in a thread: requests that carry their own authorization, or none."""
-        return SdkRequest(requests_session(self.threads, self._plain))
+        """For google-auth, in its thread: requests that carry their own authorization, or none."""
+        return SdkRequest(requests_session(self.auth_threads, self._plain))
 
     async def aclose(self) -> None:
         await self.threads.aclose()
+        await self.auth_threads.aclose()
 
     def _made(self) -> Client:
         with self._lock:

@@ -8,6 +8,7 @@ which google-auth would send to an address out of its process-wide settings, so 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 
 from google.auth import aws, identity_pool
 from google.auth.credentials import Signing
+from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request as SdkRequest
 from google.oauth2 import service_account
 from yarl import URL
@@ -56,7 +58,8 @@ class Grant:
     """What a source gives."""
 
     text: str = field(repr=False)
-    expires_at: datetime | None
+    life: timedelta | None
+    """From now; None is for ever."""
 
 
 class Identity(Protocol):
@@ -102,7 +105,8 @@ class Tokens:
 
     async def _fetch(self) -> Lease[Token]:
         grant = await self.identity.grant()
-        return Lease(Token(grant.text, self._clock()), grant.expires_at)
+        now = self._clock()
+        return Lease(Token(grant.text, now), None if grant.life is None else now + grant.life)
 
 
 Carried = Callable[[], SdkRequest]
@@ -175,10 +179,9 @@ class FileIdentity:
 class MetadataIdentity:
     """The service account of the machine or, on GKE, of the Pod."""
 
-    def __init__(self, endpoint: URL, connections: Connections, *, clock: Clock) -> None:
+    def __init__(self, endpoint: URL, connections: Connections) -> None:
         self._endpoint = endpoint
         self._connections = connections
-        self._clock = clock
 
     async def grant(self) -> Grant:
         answer = await self._get(f"/instance/service-accounts/default/token?{urlencode({'scopes': SCOPE})}")
@@ -189,7 +192,7 @@ class MetadataIdentity:
             raise BackendFailedError("The metadata server's answer makes no sense.") from exc
         if not isinstance(text, str) or not (text.isascii() and text.isprintable() and text):
             raise BackendFailedError("The metadata server's answer makes no sense.")
-        return Grant(text, self._clock() + life)
+        return Grant(text, life)
 
     async def project(self) -> str | None:
         return (await self._get("/project/project-id")).body.decode("ascii", "replace")
@@ -216,6 +219,7 @@ class LateIdentity:
     def __init__(self, find: Callable[[], Awaitable[Identity]]) -> None:
         self._find = find
         self._found: Identity | None = None
+        self._finding = asyncio.Lock()
 
     async def grant(self) -> Grant:
         return await (await self._identity()).grant()
@@ -231,8 +235,9 @@ class LateIdentity:
             await self._found.aclose()
 
     async def _identity(self) -> Identity:
-        if self._found is None:
-            self._found = await self._find()
+        async with self._finding:
+            if self._found is None:
+                self._found = await self._find()
         return self._found
 
 
@@ -276,6 +281,15 @@ def file_credentials(info: Mapping[str, Any]) -> Any:
 
 
 def _refreshed(credentials: Any, request: SdkRequest) -> Grant:
-    credentials.refresh(request)
-    expiry: datetime | None = credentials.expiry
-    return Grant(credentials.token, None if expiry is None else expiry.replace(tzinfo=UTC))
+    try:
+        credentials.refresh(request)
+    except (TypeError, KeyError, AttributeError, ValueError) as exc:
+        # google-auth trusts the form of the answer. (The StowErrors of our connections and its own are none of these.)
+        if isinstance(exc, GoogleAuthError):
+            raise
+        raise BackendFailedError("The token service's answer makes no sense.") from exc
+    text, expiry = credentials.token, credentials.expiry
+    if not isinstance(text, str) or not (text and text.isascii() and text.isprintable()):
+        raise BackendFailedError("The token service's answer makes no sense.")
+    # google-auth dates the end by the system's clock, and without a time zone.
+    return Grant(text, None if expiry is None else expiry.replace(tzinfo=UTC) - datetime.now(UTC))
