@@ -19,6 +19,7 @@ from stow.drivers.swift.headers import (
     etag_of_version,
     nonce_of,
     object_metadata,
+    typed,
 )
 from stow.errors import BackendFailedError, InvalidMetadataError
 from stow.storage.model import ObjectAttributes
@@ -90,8 +91,8 @@ def test_reserved_names_are_refused(name: str) -> None:
 
 
 def test_a_type_is_always_said_because_swift_would_guess() -> None:
-    assert attribute_headers(ObjectAttributes(), None) == {"content-type": DEFAULT_TYPE}
-    assert attribute_headers(ObjectAttributes(content_type="text/csv"), None) == {"content-type": "text/csv"}
+    assert typed(ObjectAttributes(cache_control="no-store")) == ObjectAttributes(DEFAULT_TYPE, cache_control="no-store")
+    assert typed(ObjectAttributes(content_type="text/csv")) == ObjectAttributes("text/csv")
 
 
 def test_pieces_of_another_tool_are_passed_over() -> None:

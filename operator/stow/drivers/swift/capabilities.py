@@ -88,10 +88,10 @@ def told(traits: Traits, info: Mapping[str, Any]) -> Traits:
 def _signable(info: Mapping[str, Any]) -> frozenset[Method]:
     """Methods of TempURLs, where SHA-256 is among their digests."""
     temp_url = _section(info, "tempurl")
-    if "sha256" not in temp_url.get("allowed_digests", ["sha256"]):
+    digests, methods = temp_url.get("allowed_digests", ["sha256"]), temp_url.get("methods")
+    if not isinstance(digests, list) or "sha256" not in digests or not isinstance(methods, list):
         return frozenset()
-    methods = temp_url.get("methods")
-    return frozenset(method for method in Method if isinstance(methods, list) and method in methods)
+    return frozenset(method for method in Method if method in methods)
 
 
 def _section(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Final
 from stow.drivers.swift.backend import Backend
 from stow.drivers.swift.containers import exists
 from stow.drivers.swift.endpoint import encoded
-from stow.drivers.swift.headers import attribute_headers, etag_of_version
+from stow.drivers.swift.headers import attribute_headers, etag_of_version, typed
 from stow.drivers.swift.objects import head
 from stow.drivers.swift.writing import Target, check_unconditional, settled, stored
 from stow.errors import BackendFailedError, ContainerNotFoundError, ObjectNotFoundError, PreconditionFailedError
@@ -48,7 +48,7 @@ class _SourceChangedError(Exception):
 async def _copy_version(
     backend: Backend, source: tuple[str, str], seen: ObjectMetadata, destination: tuple[str, str], options: CopyOptions
 ) -> ObjectMetadata:
-    attributes = options.attributes if options.attributes is not None else seen.attributes
+    attributes = typed(options.attributes if options.attributes is not None else seen.attributes)
     nonce = backend.new_nonce()
     target = Target(*destination, headers=attribute_headers(attributes, nonce), nonce=nonce)
     headers = {

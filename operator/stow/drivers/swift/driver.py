@@ -19,7 +19,7 @@ from stow.drivers.swift.capabilities import Traits, default_traits, told
 from stow.drivers.swift.config import SwiftConfig
 from stow.drivers.swift.endpoint import Account, presign_origin
 from stow.drivers.swift.tokens import Tokens
-from stow.errors import AccessDeniedError, ContainerNotFoundError, CredentialsInvalidError, StowError
+from stow.errors import AccessDeniedError, BackendError, ContainerNotFoundError, CredentialsInvalidError, StowError
 from stow.storage.clock import Clock
 from stow.storage.driver import Capabilities, SignRequest
 from stow.storage.model import (
@@ -106,14 +106,14 @@ class SwiftDriver:
         self._backend.traits = await self._traits()
 
     async def _traits(self) -> Traits:
-        """Hidden or senseless limits are the documented ones."""
+        """Limits that are hidden, or make no sense, are those that were told before, else the documented ones."""
         storage = await self._tokens.storage()
         try:
             answer = await self._backend.wire.carry("GET", storage.info_url, headers={}, body=b"")
             info = json.loads(answer.body)
-        except (AnswerError, ValueError):
-            return self._defaults
-        return told(self._defaults, info) if isinstance(info, dict) else self._defaults
+        except (AnswerError, BackendError, ValueError):
+            return self._backend.traits
+        return told(self._defaults, info) if isinstance(info, dict) else self._backend.traits
 
     async def create_container(self, name: str, marker: Marker | None) -> None:
         del marker  # marker_with_create is False: StowStore writes it with its own call

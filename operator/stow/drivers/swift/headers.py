@@ -55,8 +55,12 @@ def attribute_headers(attributes: ObjectAttributes, nonce: str | None) -> dict[s
     entries = metadata_entries(attributes.metadata, nonce)
     if len(entries) > MAX_ENTRIES or any(not 0 < len(value) <= MAX_VALUE_BYTES for value in entries.values()):
         entries = _packed(entries)
-    content = {"content-type": DEFAULT_TYPE} | content_headers(attributes)
-    return content | {META_PREFIX + name: value for name, value in entries.items()}
+    return content_headers(attributes) | {META_PREFIX + name: value for name, value in entries.items()}
+
+
+def typed(attributes: ObjectAttributes) -> ObjectAttributes:
+    """As they are stored: with a type."""
+    return attributes if attributes.content_type is not None else replace(attributes, content_type=DEFAULT_TYPE)
 
 
 def nonce_of(headers: Mapping[str, str]) -> str | None:

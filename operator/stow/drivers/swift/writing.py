@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stow.drivers.swift.backend import Backend
-from stow.drivers.swift.headers import attribute_headers, md5_of, nonce_of, object_metadata, version
+from stow.drivers.swift.headers import attribute_headers, md5_of, nonce_of, object_metadata, typed, version
 from stow.drivers.swift.objects import head_answer
 from stow.drivers.swift.translate import answer_error, may_have_happened
 from stow.errors import BackendFailedError, IntegrityError, LimitExceededError, StowError, UnsupportedError
@@ -55,8 +55,8 @@ async def write(
     if size_bytes is not None and size_bytes > limit:
         raise LimitExceededError(f"An object of this backend has at most {limit} bytes.")
     check_unconditional(if_match=options.if_match, if_none_match=options.if_none_match)
-    nonce = backend.new_nonce()
-    target = Target(container, key, headers=attribute_headers(options.attributes, nonce), nonce=nonce)
+    nonce, attributes = backend.new_nonce(), typed(options.attributes)
+    target = Target(container, key, headers=attribute_headers(attributes, nonce), nonce=nonce)
     headers = dict(target.headers)
     if options.content_md5 is not None:
         headers["etag"] = options.content_md5.hex()
@@ -78,7 +78,7 @@ async def write(
     async def send() -> ObjectMetadata:
         return await _result(backend, target, await backend.commit(request), sent)
 
-    return await settled(backend, target, options.attributes, send)
+    return await settled(backend, target, attributes, send)
 
 
 def check_unconditional(*, if_match: str | None, if_none_match: bool) -> None:
