@@ -8,7 +8,7 @@ import pytest
 
 from faults.harm import Status
 from faults.http1 import Seen
-from faults.kind import CANARY, DOORS, EGRESS, REPEATED, Differs, Door, Kind, Role, Server
+from faults.kind import CANARY, EGRESS, REPEATED, Differs, Door, Kind, Role, Server
 from faults.outcome import Outcome, State, fails
 from stow.errors import CredentialsInvalidError, IntegrityError, WriteOutcomeUnknownError
 from stow.storage.clock import utc_now
@@ -97,13 +97,5 @@ SWIFT: Final = Kind(
             )
             for group in (*REPEATED, "create", "small", "copy", "copy anew")
         },
-    },
-    owes={
-        (
-            row,
-            group,
-        ): "a login that was tried three times is tried again by each attempt of what needed it: nine connects"
-        for row in DOORS
-        for group in (*REPEATED, "copy", "copy anew")
     },
 )

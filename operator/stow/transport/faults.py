@@ -210,6 +210,16 @@ def ours(exc: BaseException) -> StowError:
     return error
 
 
+class UnauthorizedError(Exception):
+    """No credentials could be had for a request, so it did not go out. Stays inside the transport; ``error`` says why."""
+
+    def __init__(self, error: StowError) -> None:
+        super().__init__()
+        self.error = error
+
+
 def nothing_was_sent(error: BaseException) -> bool:
-    """Whether the connection never came to be, so that the backend cannot have acted."""
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    """Whether the request never went out, so that the backend cannot have acted."""
+    return isinstance(
+        error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | UnauthorizedError
+    )

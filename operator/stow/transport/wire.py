@@ -26,7 +26,7 @@ from stow.storage.clock import Clock
 from stow.storage.model import EMPTY
 from stow.transport.connections import MAX_ERROR_BYTES, Answer, Connections, Outside
 from stow.transport.deadlines import Deadlines
-from stow.transport.faults import AnswerError, ours
+from stow.transport.faults import AnswerError, UnauthorizedError, ours
 from stow.transport.upload import Upload
 from stow.transport.xml import MAX_XML_BYTES
 
@@ -110,11 +110,15 @@ class Wire:
             AnswerError: an answer that is no success.
             StowError: no answer.
         """
-        return await self._repeating(request, lambda: self.exchange(request, limit_bytes=limit_bytes))
+
+        async def once() -> Answer:
+            return await self.connections.whole(await self._open(request), limit_bytes)
+
+        return await self._repeating(request, once)
 
     async def open_read(self, request: Request) -> aiohttp.ClientResponse:
         """Send a GET until it is answered, as in :meth:`call`: ``request_s`` bounds the time to the answer's headers, not its body."""
-        return await self._repeating(request, lambda: self.open(request))
+        return await self._repeating(request, lambda: self._open(request))
 
     async def carry(self, method: str, url: URL, *, headers: Mapping[str, str], body: bytes) -> Answer:
         """Like :meth:`call`, for a request of an SDK, which is authorized already."""
@@ -135,7 +139,16 @@ class Wire:
         When it raises, a body's source is no longer being asked.
         """
         try:
-            prepared = await self._api.prepare(request)
+            return await self._open(request)
+        except UnauthorizedError as exc:
+            raise exc.error from exc
+
+    async def _open(self, request: Request) -> aiohttp.ClientResponse:
+        try:
+            try:
+                prepared = await self._api.prepare(request)
+            except StowError as exc:
+                raise UnauthorizedError(exc) from exc
             response = await self._succeeded(
                 await self.connections.send(request.method, prepared.url, headers=prepared.headers, body=request.body)
             )
@@ -171,6 +184,8 @@ class Wire:
                         again = repeatable and patient and isinstance(self._api.error(exc), _REPEATABLE)
                         if attempt == _ATTEMPTS or not (renewed or again):
                             raise
+                    except UnauthorizedError as exc:
+                        raise exc.error from exc  # whoever fetches credentials has repeated what may be repeated
                     except StowError as exc:
                         if attempt == _ATTEMPTS or not repeatable or not isinstance(exc, _REPEATABLE):
                             raise
