@@ -24,6 +24,7 @@ from stow.reconcile.ports import DynamicLoad, OpenedStore
 from stow.storage.config import StoreConfig
 from stow.storage.crashpoints import Crash, CrashPoint, no_crash
 from stow.storage.metrics import StoreMetrics
+from stow.storage.model import ContainerSettings as Configured
 from stow.storage.model import ContainerState, Marker
 from stow.storage.store import StowStore
 
@@ -31,6 +32,8 @@ NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = "this-cluster"
 BACKEND = "mem://backend"
 TEAM = "team"
+UNSET = Configured(tags={}, versioning=False, expire_after_days=0)
+"""A new container."""
 
 
 class Killed(BaseException):
@@ -48,6 +51,8 @@ class FaultyDriver(MemoryDriver):
         self.swept: list[str] = []
         self.without_markers = False
         self.marks_later = False
+        self.settings: dict[str, Configured] | None = None
+        """What containers are set to; None: the backend has no such thing."""
 
     @property
     def capabilities(self) -> Any:
@@ -56,6 +61,9 @@ class FaultyDriver(MemoryDriver):
             found,
             markers=not self.without_markers,
             marker_with_create=not self.without_markers and not self.marks_later,
+            tags=self.settings is not None,
+            versioning=self.settings is not None,
+            expiry_rules=self.settings is not None,
         )
 
     async def probe(self, container: str | None) -> None:
@@ -76,6 +84,25 @@ class FaultyDriver(MemoryDriver):
 
     async def delete_container(self, name: str) -> None:
         await self._call("delete_container", super().delete_container(name))
+
+    async def container_settings(self, name: str) -> Configured:
+        return await self._call("container_settings", self._set(name, None))
+
+    async def configure_container(self, name: str, settings: Configured) -> None:
+        await self._call("configure_container", self._set(name, settings))
+
+    async def _set(self, name: str, wanted: Configured | None) -> Configured:
+        assert self.settings is not None
+        found = self.settings.get(name, UNSET)
+        if wanted is not None:
+            found = self.settings[name] = Configured(
+                tags=found.tags if wanted.tags is None else wanted.tags,
+                versioning=found.versioning if wanted.versioning is None else wanted.versioning,
+                expire_after_days=found.expire_after_days
+                if wanted.expire_after_days is None
+                else wanted.expire_after_days,
+            )
+        return found
 
     async def sweep(self, name: str) -> int:
         self.swept.append(name)

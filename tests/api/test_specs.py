@@ -16,6 +16,7 @@ from stow.api.backend import LocalSpec, S3Spec
 from stow.api.container import (
     ContainerSpec,
     DeletionPolicy,
+    DriftPolicy,
     LocationRef,
     Provision,
     container_name_of,
@@ -32,6 +33,7 @@ from stow.api.location import (
 )
 from stow.api.principal import AmbientCredentials, AnonymousCredentials, SecretCredentials
 from stow.errors import InvalidSpecError
+from stow.storage.model import ContainerSettings
 
 CANARY = "C4NARY"
 
@@ -146,6 +148,43 @@ def test_what_came_past_the_schema_is_refused_with_its_path(spec: object, messag
     assert CANARY not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"tags": {"": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"-a": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"a/b": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"a" * 64: "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"ü": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"StowStore.io-uid": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"stowstoreio_uid": "v"}}, "spec.tags: keys must be"),
+        ({"tags": {"a": CANARY + "\n"}}, "spec.tags: values must have"),
+        ({"tags": {"a": 5}}, "spec.tags: values must have"),
+        ({"tags": {f"k{at}": "" for at in range(41)}}, "spec.tags: must have at most 40"),
+        ({"versioning": 1}, "spec.versioning: must be true or false"),
+        ({"expireAfterDays": -1}, "spec.expireAfterDays: must be a whole number"),
+        ({"expireAfterDays": True}, "spec.expireAfterDays: must be a whole number"),
+        ({"expireAfterDays": 36_501}, "spec.expireAfterDays: must be at most 36500"),
+        ({"driftPolicy": CANARY}, "spec.driftPolicy: must be one of Report, Enforce"),
+    ],
+)
+def test_settings_that_no_backend_has_are_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSpecError) as caught:
+        container_spec(container(**spec))
+
+    assert caught.value.message.startswith(message)
+    assert CANARY not in caught.value.message
+
+
+def test_settings_are_read_and_what_is_absent_is_left_alone() -> None:
+    found = container_spec(container(tags={"a.b_c-d": "v w", "x": ""}, expireAfterDays=0, driftPolicy="Enforce"))
+
+    assert found.settings == ContainerSettings(tags={"a.b_c-d": "v w", "x": ""}, versioning=None, expire_after_days=0)
+    assert found.drift_policy is DriftPolicy.ENFORCE
+    assert container_spec(container()).settings == ContainerSettings()
+    assert container_spec(container(tags={})).settings.tags == {}
+
+
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 HOSTILE = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
@@ -154,7 +193,9 @@ LOCATION_KEYS = (
     "s3", "local", "credentials", "baseContainer", "dynamicContainers", "signedURL", "containerNamePattern",
     "loadableContainers", "allowedNamespaces", "limits", "probeInterval", "suspend", "caBundle",
 )  # fmt: skip
-CONTAINER_KEYS = ("locationRef", "containerName", "provision", "deletionPolicy", "suspend")
+CONTAINER_KEYS = (
+    "locationRef", "containerName", "provision", "deletionPolicy", "suspend", "tags", "versioning", "expireAfterDays", "driftPolicy",
+)  # fmt: skip
 INNER_KEYS = (
     "name", "names", "path", "endpoint", "region", "secretRef", "selector", "matchLabels", "matchExpressions", "methods",
     "maxTTL", "defaultTTL", "namePattern", "enabled", "kind", "maxReadBytes", "namespace", "configMapRef", "key", "credentials",

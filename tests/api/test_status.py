@@ -17,6 +17,7 @@ from stow.api.status import (
     container_status,
     location_status,
 )
+from stow.storage.model import ContainerSettings
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 
@@ -28,6 +29,19 @@ INTENT = Intent(nonce="n", container_name="abc", backend_identity="s3|h|abc", se
 def test_a_new_status_says_only_that_nothing_was_observed() -> None:
     assert LocationStatus().to_dict() == {"observedGeneration": -1, "conditions": [], "containers": []}
     assert ContainerStatus().to_dict() == {"observedGeneration": -1, "conditions": []}
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ("x", None),
+        ({}, ContainerSettings()),
+        ({"tags": ["a"], "versioning": "yes", "expireAfterDays": -1}, ContainerSettings()),
+        ({"tags": {"a": 1}, "versioning": True}, ContainerSettings(tags={"a": "1"}, versioning=True)),
+    ],
+)
+def test_damaged_settings_count_as_never_set(raw: object, found: ContainerSettings | None) -> None:
+    assert container_status({"settings": raw}).settings == found
 
 
 def test_a_location_status_is_read_back() -> None:
@@ -53,6 +67,7 @@ def test_a_container_status_is_read_back() -> None:
         backend_identity="s3|h|abc",
         intent=INTENT,
         deletion=Deletion(started_at=NOW, objects=0, versions=1, uploads=2, is_partial=True),
+        settings=ContainerSettings(tags={}, versioning=False, expire_after_days=0),
     )
 
     assert container_status(status.to_dict()) == status

@@ -183,6 +183,15 @@ BAD = [
     Case("location-namespace", SC, {"locationRef": {"name": "a", "namespace": "b"}}, 'unknown field "spec.locationRef.namespace"', only_schema=True),  # noqa: E501
     Case("provision", SC, container(provision="Adopt"), 'supported values: "Create", "Load", "LoadOrCreate"'),
     Case("deletion-policy", SC, container(deletionPolicy="Delete"), 'supported values: "Retain", "DeleteIfEmpty"'),
+    Case("tags-list", SC, container(tags=["a"]), "spec.tags in body must be of type object"),
+    Case("tags-number", SC, container(tags={"a": 1}), "spec.tags.a in body must be of type string"),
+    Case("tags-many", SC, container(tags={f"k{at}": "v" for at in range(41)}), "must have at most 40 items"),
+    Case("tags-long", SC, container(tags={"a": "v" * 256}), "may not be more than 255"),
+    Case("versioning", SC, container(versioning="Enabled"), "must be of type boolean"),
+    Case("expiry-negative", SC, container(expireAfterDays=-1), "should be greater than or equal to 0"),
+    Case("expiry-long", SC, container(expireAfterDays=36501), "should be less than or equal to 36500"),
+    Case("expiry-text", SC, container(expireAfterDays="30d"), "must be of type integer"),
+    Case("drift-policy", SC, container(driftPolicy="Ignore"), 'supported values: "Report", "Enforce"'),
     Case("object-name-dots", SC, container(), "the name of the object cannot be the name of a container", name="1.2.3.4", only_schema=True),
     Case("object-name-short", SC, container(), "the name of the object cannot be the name of a container", name="ab", only_schema=True),
     Case("object-name-long", SC, {"locationRef": {"kind": CSL, "name": "a"}}, "the name of the object is too long for the name of a container", name="a" * 62, only_schema=True),  # noqa: E501
@@ -200,7 +209,7 @@ BAD = [
     ),
     *(
         Case(f"later-{field}", SC, container(**{field: "x"}), f'unknown field "spec.{field}"', only_schema=True)
-        for field in ("deletionConfirmation", "tags", "versioning", "expireAfterDays", "driftPolicy")
+        for field in ("deletionConfirmation",)
     ),
     *kinds.BAD,
     Case("later-delete-all", SC, container(deletionPolicy="DeleteAll"), 'Unsupported value: "DeleteAll"'),
@@ -236,6 +245,7 @@ GOOD = [
     Case("container-default-kind", SC, {"locationRef": {"name": "primary"}}),
     Case("container-cluster", SC, {"locationRef": {"kind": CSL, "name": "shared"}}, name="ab"),
     Case("container-named", SC, container(containerName="a" * 63, provision="LoadOrCreate", deletionPolicy="DeleteIfEmpty", suspend=True), name="x"),  # noqa: E501
+    Case("container-settings", SC, container(tags={"a.b-c": "", "x": "ü y"}, versioning=False, expireAfterDays=0, driftPolicy="Enforce")),
     Case("container-load", SC, container(provision="Load")),
     *kinds.GOOD,
 ]  # fmt: skip

@@ -115,6 +115,7 @@ def test_remove_then_add_is_no_way_around(
         (SL, s3(), s3(credentials={"anonymous": {}})),
         (CSL, local("a"), local("b")),
         (SC, container(), container(deletionPolicy="DeleteIfEmpty", suspend=True)),
+        (SC, container(tags={"a": "b"}), container(versioning=True, expireAfterDays=1, driftPolicy="Enforce")),
         (SC, container(), container(provision="Create")),
         (SC, {"locationRef": {"name": "a"}}, {"locationRef": {"kind": SL, "name": "a"}}),
     ],

@@ -21,6 +21,7 @@ from stow.api.status import (
     container_status,
     location_status,
 )
+from stow.storage.model import ContainerSettings
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 CONDITIONS = merge_conditions(
@@ -75,6 +76,7 @@ def test_a_whole_container_status_is_stored_as_it_is(api: Api, namespace: str, c
             nonce="n1", container_name="reports", backend_identity="s3|x|reports", seen_absent_at=NOW, refused=True
         ),
         deletion=Deletion(started_at=NOW + timedelta(hours=1), objects=7, versions=0, uploads=1, is_partial=True),
+        settings=ContainerSettings(tags={"a": "", "b": "ü"}, versioning=False, expire_after_days=0),
     )
 
     answer = write(api, namespace, created(SC, container()), status.to_dict())

@@ -6,7 +6,8 @@ bucket, so that nothing there can be known for ours and deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,15 @@ import pytest
 from operatorworld import Cluster, condition, container, message, running_operator
 from servers.azurite import AzuriteServer
 from servers.fake_gcs import FakeGcsServer
+from servers.minio import MinioServer
 from servers.swift import SwiftServer
 from stow.dev.controlplane import ControlPlane
+from stow.drivers.s3.config import S3Config, StaticCredentials
+from stow.drivers.s3.driver import S3Driver
 from stow.kube.rest import collection_path
+from stow.storage.clock import utc_now
+from stow.storage.egress import EgressPolicy
+from stow.storage.model import ContainerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +122,45 @@ async def test_a_private_ca_is_trusted_once_its_bundle_is_there(
         body = {"metadata": {"name": "ca"}, "data": {"root.pem": azurite_tls.ca_path.read_text(encoding="ascii")}}
         await cluster.request("POST", collection_path("ConfigMap", cluster.namespace), body=body)
         await cluster.location_ready(place)
+
+
+async def test_a_bucket_is_set_as_its_spec_says_and_set_again_after_somebody_changed_it(
+    cluster: Cluster,
+    control_plane: ControlPlane,
+    local_root: Path,
+    minio: MinioServer,
+    unique_name: Callable[[str], str],
+) -> None:
+    data = {"AWS_ACCESS_KEY_ID": minio.access_key, "AWS_SECRET_ACCESS_KEY": minio.secret_key}
+    await cluster.secret("keys", data)
+    spec = {"s3": {"endpoint": minio.endpoint, "region": minio.region}, "credentials": {"secretRef": {"name": "keys"}}}
+    config = S3Config(
+        credentials=StaticCredentials(minio.access_key, minio.secret_key),
+        endpoint=minio.endpoint,
+        region=minio.region,
+        egress=EgressPolicy(denied=()),
+    )
+    name = unique_name("box")
+    wanted = ContainerSettings(tags={"team": "a"}, versioning=True, expire_after_days=30)
+    async with running_operator(control_plane, local_root), closing(S3Driver(config, clock=utc_now)) as past:
+        await past.probe(None)
+        await cluster.create("StowLocation", "remote", {**spec, "probeInterval": "1s"})
+        asked = {"tags": {"team": "a"}, "versioning": True, "expireAfterDays": 30, "driftPolicy": "Report"}
+        ref = await cluster.create("StowContainer", "box", container("remote", containerName=name, **asked))
+        await cluster.until(ref, lambda raw: "settings" in ((raw or {}).get("status") or {}), "set")
+        assert await past.container_settings(name) == wanted
+        await past.configure_container(name, ContainerSettings(tags={"by": "hand"}))
+        await cluster.reason(ref, "SettingsDrifted", "Drifted")
+        assert (await past.container_settings(name)).tags == {"by": "hand"}
+        await cluster.patch(ref, {"spec": {"driftPolicy": "Enforce"}})
+        await cluster.until(ref, lambda raw: condition(raw, "Drifted") is None, "without drift")
+        assert await past.container_settings(name) == wanted
+        assert await past.read_marker(name) is not None
+
+
+@asynccontextmanager
+async def closing(driver: S3Driver) -> AsyncIterator[S3Driver]:
+    try:
+        yield driver
+    finally:
+        await driver.aclose()

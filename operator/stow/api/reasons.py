@@ -21,6 +21,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     CONFLICT = "Conflict"
     DELETION_BLOCKED = "DeletionBlocked"
+    DRIFTED = "Drifted"
 
 
 ABNORMAL_CONDITIONS: Final = frozenset(
@@ -29,6 +30,7 @@ ABNORMAL_CONDITIONS: Final = frozenset(
         ConditionType.STALLED,
         ConditionType.CONFLICT,
         ConditionType.DELETION_BLOCKED,
+        ConditionType.DRIFTED,
     }
 )
 """Conditions that stand in status only while they are true."""
@@ -42,6 +44,7 @@ CONDITIONS: Final[Mapping[ConditionType, str]] = MappingProxyType(
         ConditionType.STALLED: "Nothing will change until a person changes something.",
         ConditionType.CONFLICT: "The container belongs to somebody else.",
         ConditionType.DELETION_BLOCKED: "The object is being deleted and cannot go yet.",
+        ConditionType.DRIFTED: "The container is set to something else than the spec says.",
     }
 )
 
@@ -89,6 +92,7 @@ class Reason(StrEnum):
     LOCATION_CHANGED = "LocationChanged"
     NOT_EMPTY = "NotEmpty"
     OWNERSHIP_UNKNOWN = "OwnershipUnknown"
+    SETTINGS_DRIFTED = "SettingsDrifted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,10 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         Reason.NOT_EMPTY: ReasonInfo(_BLOCKED, "deletionPolicy is DeleteIfEmpty and the container is not empty."),
         Reason.OWNERSHIP_UNKNOWN: ReasonInfo(
             _BLOCKED, "The container's marker cannot be read or names another owner, so nothing is deleted."
+        ),
+        Reason.SETTINGS_DRIFTED: ReasonInfo(
+            (ConditionType.DRIFTED,),
+            "Somebody changed tags, versioning or expiry past the spec, and driftPolicy is Report.",
         ),
     }
 )

@@ -13,6 +13,7 @@ from typing import Final
 
 from stow.api.conditions import Condition, conditions_from_status, format_time, parse_time
 from stow.api.meta import UNOBSERVED_GENERATION
+from stow.storage.model import ContainerSettings
 
 MAX_PINNED_ENTRIES: Final = 1000
 """Base and Declared entries of the container map that status holds; beyond it `containersTruncated` is true."""
@@ -144,6 +145,8 @@ class ContainerStatus:
     backend_identity: str | None = None
     intent: Intent | None = None
     deletion: Deletion | None = None
+    settings: ContainerSettings | None = None
+    """What the container was set to last, or found to be set to as the spec says."""
 
     def to_dict(self) -> dict[str, object]:
         """The whole status as the API server stores it."""
@@ -156,6 +159,7 @@ class ContainerStatus:
             backendIdentity=self.backend_identity,
             intent=self.intent.to_dict() if self.intent else None,
             deletion=self.deletion.to_dict() if self.deletion else None,
+            settings=_settings_dict(self.settings) if self.settings else None,
         )
 
 
@@ -189,6 +193,7 @@ def container_status(raw: object) -> ContainerStatus:
         backend_identity=_text(status, "backendIdentity"),
         intent=_intent(_mapping(status.get("intent"))),
         deletion=_deletion(_mapping(status.get("deletion"))),
+        settings=_settings(status.get("settings")),
     )
 
 
@@ -233,6 +238,26 @@ def _deletion(raw: Mapping[str, object]) -> Deletion | None:
         versions=_count(raw, "versions"),
         uploads=_count(raw, "uploads"),
         is_partial=raw.get("partial") is True,
+    )
+
+
+def _settings_dict(settings: ContainerSettings) -> dict[str, object]:
+    return _present(
+        tags=dict(settings.tags) if settings.tags is not None else None,
+        versioning=settings.versioning,
+        expireAfterDays=settings.expire_after_days,
+    )
+
+
+def _settings(raw: object) -> ContainerSettings | None:
+    """A damaged part counts as never set, so that it is set again."""
+    if not isinstance(raw, Mapping):
+        return None
+    tags, versioning = raw.get("tags"), raw.get("versioning")
+    return ContainerSettings(
+        tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else None,
+        versioning=versioning if isinstance(versioning, bool) else None,
+        expire_after_days=_count(raw, "expireAfterDays"),
     )
 
 

@@ -15,7 +15,7 @@ from stow.api.conditions import Wanted, is_true
 from stow.api.reasons import ConditionType, Reason
 from stow.api.status import ContainerStatus, Intent, container_status
 from stow.errors import ContainerTakenError, ControlPlaneError, InvalidContainerNameError, InvalidSpecError, StowError
-from stow.reconcile import eligibility
+from stow.reconcile import eligibility, settings
 from stow.reconcile.deleting import ContainerDeleter
 from stow.reconcile.eligibility import Asked, Place
 from stow.reconcile.objects import Snapshot
@@ -162,7 +162,20 @@ class ContainerReconciler:
             return _ends(case.snapshot, case.status, Stalled(Reason.VANISHED, message, self._recheck(case.place)))
         if whose(state.marker, case.mine) is Whose.FOREIGN:
             return self._conflict(case, state.marker)
-        return _ends(case.snapshot, case.status, self._ready(case.place, store.fqn(case.ask.name)))
+        return await self._settled(case, store)
+
+    async def _settled(self, case: _Case, store: StowStore) -> Reconciled:
+        """A container that is there and ours, brought to what its spec sets."""
+        try:
+            settled = await settings.settle(store, case.ask.name, case.ask.spec, case.status)
+        except StowError as error:
+            if error.retryable:
+                return self._stands(case, outcome_of(error))
+            return _ends(case.snapshot, case.status, outcome_of(error))
+        if settled.was_set:
+            self._ports.audit.record("container-configured", case.snapshot, detail=store.fqn(case.ask.name))
+        ready = self._ready(case.place, store.fqn(case.ask.name))
+        return Reconciled(case.snapshot, Result(ready, settled.status, settled.conditions))
 
     def _stands(self, case: _Case, otherwise: Outcome) -> Reconciled:
         """A location that is briefly away takes nothing from a container that was Ready: it stays so, and nothing is written."""
@@ -187,6 +200,7 @@ class ContainerReconciler:
             opened = await self._ports.stores.open(case.place.snapshot)
             if opened.problem is not None:
                 raise opened.problem
+            settings.check_supported(case.ask.spec.settings, opened.store.capabilities)
         except StowError as error:
             return _ends(case.snapshot, case.status, outcome_of(error))
         identity = identity_of(opened.store.identity, case.ask.name)
@@ -195,13 +209,19 @@ class ContainerReconciler:
             return _ends(case.snapshot, case.status, Waiting(Reason.PROGRESSING, message, CLAIM_PAUSE, silent=True))
         self._claiming.add(identity)
         try:
-            return await self._published(await self._claim(case, opened.store, identity))
+            done = await self._published(await self._claim(case, opened.store, identity))
         except ControlPlaneError:
             raise  # a write or read of this object failed on the way: nothing can be published either
         except StowError as error:
             return _ends(case.snapshot, case.status, outcome_of(error))
         finally:
             self._claiming.discard(identity)
+        status = done.result.status
+        if case.ask.spec.settings == settings.NOTHING or not isinstance(status, ContainerStatus):
+            return done
+        if status.provisioned is None:
+            return done
+        return await self._settled(replace(case, snapshot=done.snapshot, status=status), opened.store)
 
     async def _published(self, done: Reconciled) -> Reconciled:
         """The same; who got the container stands in status already, for whoever comes next to see."""
