@@ -44,7 +44,7 @@ class Capabilities:
     delete_if_match: bool
     content_md5: bool
     integrity: str
-    """``crc32c``, ``sha256`` or ``none``: how a write without a client's checksum is checked end to end."""
+    """``crc32c``, ``md5``, ``sha256`` or ``none``: how a write without a client's checksum is checked end to end."""
     server_side_copy: bool
     markers: bool
     """A container can carry an ownership marker."""

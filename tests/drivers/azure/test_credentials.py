@@ -320,10 +320,26 @@ async def test_a_managed_identity_is_asked_for_at_the_metadata_address_alone(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.metadata)
     driver = driver_of(azurite_tls, credentials=Ambient(), entra=entra, trust=trust_of(azurite_tls, entra))
-    with pytest.raises((CredentialsError, EndpointForbiddenError)):
+    with pytest.raises(EndpointForbiddenError):
         await driver.head("box", "k")
     await driver.aclose()
     assert entra.asked.total() == 0
+
+
+async def test_a_metadata_service_that_fails_is_no_missing_identity(
+    azurite_tls: AzuriteServer, entra: Entra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.metadata)
+    driver = driver_of(
+        azurite_tls, credentials=Ambient(metadata_egress=DEV_EGRESS), entra=entra, trust=trust_of(azurite_tls, entra)
+    )
+    for answer, error in ((http(503), BackendError), (http(400, b"{}"), CredentialsMissingError)):
+        entra.answer = lambda _, answer=answer: answer
+        with pytest.raises(error):
+            await driver.head("box", "k")
+    await driver.aclose()
 
 
 async def test_an_unreadable_projected_token_is_missing(entra: Entra, tmp_path: Path) -> None:

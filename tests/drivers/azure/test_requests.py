@@ -445,6 +445,15 @@ async def test_a_hierarchical_account_is_told_by_the_probe() -> None:
         await driver.aclose()
 
 
+async def test_a_folder_of_a_hierarchical_account_is_no_object() -> None:
+    async with serve(lambda _: http(200, etag='"0x1"', x_ms_resource_type="directory")) as stub:
+        driver = stub_driver(f"{stub.endpoint}/acct")
+        for call in (driver.head("box", "folder"), driver.read("box", "folder", None)):
+            with pytest.raises(ObjectNotFoundError):
+                await call
+        await driver.aclose()
+
+
 async def test_who_may_not_ask_for_the_account_takes_it_for_a_flat_one() -> None:
     async with serve(lambda _: http(403, x_ms_error_code="AuthorizationPermissionMismatch")) as stub:
         driver = stub_driver(f"{stub.endpoint}/acct")

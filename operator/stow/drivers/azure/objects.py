@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from stow.drivers.azure.answers import listing
@@ -11,7 +12,7 @@ from stow.drivers.azure.translate import answer_error
 from stow.errors import BackendFailedError, ObjectNotFoundError, PreconditionFailedError, RangeNotSatisfiableError
 from stow.storage.model import ByteRange, Listing, ObjectMetadata
 from stow.transport.connections import Answer
-from stow.transport.faults import AnswerError
+from stow.transport.faults import NO_OBJECT, AnswerError
 from stow.transport.headers import quoted
 from stow.transport.stream import Stream, opened
 from stow.transport.wire import Request
@@ -24,9 +25,21 @@ _ATTEMPTS: Final = 3
 async def head_answer(backend: Backend, container: str, key: str) -> Answer:
     """The raw answer of a HEAD: its headers hold the nonce too. Errors of ``Driver.head``."""
     try:
-        return await backend.wire.call(Request("HEAD", container, key))
+        answer = await backend.wire.call(Request("HEAD", container, key))
     except AnswerError as exc:
         raise answer_error(exc) from exc
+    _check_object(answer.headers)
+    return answer
+
+
+def _check_object(headers: Mapping[str, str]) -> None:
+    """A hierarchical namespace answers for its folders too, which are no objects.
+
+    Raises:
+        ObjectNotFoundError
+    """
+    if headers.get("x-ms-resource-type") == "directory":
+        raise ObjectNotFoundError(NO_OBJECT[1])
 
 
 async def head(backend: Backend, container: str, key: str) -> ObjectMetadata:
@@ -91,6 +104,11 @@ async def open_read(
         response = await backend.wire.open_read(Request("GET", container, key, headers=headers))
     except AnswerError as exc:
         raise answer_error(exc) from exc
+    try:
+        _check_object(response.headers)
+    except ObjectNotFoundError:
+        response.close()
+        raise
     if response.status == 206 and response.headers.get("content-length") == "0":
         # Azurite's answer to a range that begins right behind the end: a 206 of nothing, whose Content-Range is none.
         response.close()

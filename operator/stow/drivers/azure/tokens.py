@@ -22,7 +22,13 @@ from azure.identity.aio import ClientAssertionCredential, ClientSecretCredential
 from stow.drivers.azure.config import ServicePrincipal
 from stow.drivers.azure.sdk import QUIET, TokenTransport
 from stow.drivers.azure.translate import sdk_error
-from stow.errors import CredentialsInvalidError, CredentialsMissingError
+from stow.errors import (
+    BackendFailedError,
+    BackendThrottledError,
+    CredentialsInvalidError,
+    CredentialsMissingError,
+    EndpointForbiddenError,
+)
 from stow.transport.connections import Connections
 from stow.transport.renewing import Lease
 
@@ -106,7 +112,9 @@ async def _fetched(credential: _Credential) -> Lease[str]:
     try:
         token = await credential.get_token(SCOPE)
     except Exception as exc:
-        error = sdk_error(exc)
+        # The SDK takes each failure of a metadata service for an identity that is not there.
+        told = isinstance(exc.__cause__, BackendThrottledError | BackendFailedError | EndpointForbiddenError)
+        error = sdk_error(exc.__cause__ if told and exc.__cause__ is not None else exc)
         if error is None or error is exc:
             raise
         raise error from None  # the SDK's text quotes the authority's answer

@@ -153,6 +153,7 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "BlobArchived": ARCHIVED,
     "BlobBeingRehydrated": ARCHIVED,
     "BlobUsesCustomerSpecifiedEncryption": (UnsupportedError, "The object is encrypted with a key of somebody else."),
+    "DirectoryIsNotEmpty": KIND_OF_BLOB,
     "InvalidBlobType": KIND_OF_BLOB,
     "BlobOperationNotSupported": KIND_OF_BLOB,
     "CannotVerifyCopySource": FAILED,
