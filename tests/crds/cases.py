@@ -197,6 +197,7 @@ BAD = [
     Case("object-name-long", SC, {"locationRef": {"kind": CSL, "name": "a"}}, "the name of the object is too long for the name of a container", name="a" * 62, only_schema=True),  # noqa: E501
     *(Case(f"endpoint-{id_}", SL, endpoint(url), URL) for id_, url in _URLS.items()),
     *(Case(f"signed-endpoint-{id_}", SL, signed(endpoint=url), SIGNED_URL) for id_, url in _URLS.items() if id_ != "path"),
+    Case("signed-endpoint-path", SL, signed(endpoint="https://h/files"), "signedURL.endpoint has no path for s3, google and oracle"),
     Case("signed-endpoint-dots", SL, signed(endpoint="https://h/a/../b"), SIGNED_URL),
     *(Case(f"path-{id_}", SL, local(path), PATH) for id_, path in _PATHS.items()),
     *(Case(f"base-{id_}", SL, s3(baseContainer={"name": name}), NAME) for id_, name in _NAMES.items()),
@@ -231,8 +232,9 @@ GOOD = [
     Case("dynamic", SL, s3(dynamicContainers={"enabled": True})),
     Case("dynamic-cluster", CSL, s3(dynamicContainers={"enabled": True, "namePattern": "x-{namespace}-*"})),
     Case("dynamic-cluster-off", CSL, s3(dynamicContainers={})),
-    Case("signed", SL, signed(endpoint="https://h/files", methods=["HEAD", "PUT", "DELETE", "GET"], defaultTTL="168h", maxTTL="604800s")),
+    Case("signed", SL, signed(endpoint="https://h/", methods=["HEAD", "PUT", "DELETE", "GET"], defaultTTL="168h", maxTTL="604800s")),
     Case("signed-empty", SL, signed()),
+    Case("signed-local-path", CSL, local("a", signedURL={"endpoint": "https://h/files"})),
     Case("signing-secret", SL, signed(credentials={"secretRef": {"name": "signer"}})),
     Case("signing-ambient", CSL, signed(credentials={"ambient": {}}, endpoint="https://h")),
     Case("limits", SL, s3(limits={"maxReadBytes": 1, "maxWriteBytes": 2**63 - 1})),

@@ -30,6 +30,9 @@ MIN_SIGNED_TTL: Final = timedelta(seconds=1)
 LONGEST_SIGNED_TTL: Final = timedelta(hours=168)
 """Seven days: the longest expiry that Signature Version 4 has."""
 
+PATHS_IN_SIGNED_URLS: Final = frozenset({"azure", "swift", "local"})
+"""The signatures of the other kinds cover the whole path, so that a prefix before it would break every one of them."""
+
 _MAX_LOADABLE: Final = 256
 
 
@@ -185,7 +188,7 @@ def _signed_url(spec: Fields, backend: Backend) -> SignedURLSpec:
     if default_ttl > max_ttl:
         raise signed.error("defaultTTL", "must not be longer than maxTTL")
     return SignedURLSpec(
-        url_field(signed, "endpoint", with_path=True),
+        url_field(signed, "endpoint", with_path=backend.member in PATHS_IN_SIGNED_URLS),
         methods,
         default_ttl,
         max_ttl,
