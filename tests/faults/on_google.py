@@ -13,12 +13,12 @@ from faults.kind import CANARY, EGRESS, REPEATED, Differs, Door, Kind, Role, Ser
 from faults.outcome import Outcome, State, fails
 from stow.errors import (
     BackendError,
+    BackendFailedError,
     BackendThrottledError,
     BackendTimeoutError,
     BackendUnreachableError,
     ChecksumMismatchError,
     CredentialsInvalidError,
-    WriteOutcomeUnknownError,
 )
 from stow.storage.clock import utc_now
 from stow.storage.driver import Driver
@@ -93,6 +93,7 @@ _BY_ERROR: Final = {
         "hang in the upload",
     ),
     BackendThrottledError: ("503", "429"),
+    BackendFailedError: ("500", "500, once"),
 }
 
 GOOGLE: Final = Kind(
@@ -122,13 +123,6 @@ GOOGLE: Final = Kind(
     calls={"copy": 2},  # the source is asked first
     differs={
         **{(row, "part"): Differs(fails(error, 1), _ONCE) for error, rows in _BY_ERROR.items() for row in rows},
-        **{
-            (row, "part"): Differs(
-                fails(WriteOutcomeUnknownError, 1, looks=1),
-                "a 500 to a chunk is taken for one to the last chunk, which may have made the object: on the safe side",
-            )
-            for row in ("500", "500, once")
-        },
         **{
             ("credentials expired", group): Differs(
                 fails(CredentialsInvalidError, 2), "a 401 may be a token that ended early: another one is tried once"

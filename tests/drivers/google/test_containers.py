@@ -153,10 +153,11 @@ async def test_settings_are_kept_beside_marker_and_rules_of_others() -> None:
     buckets = Buckets()
     foreign = {"action": {"type": "Delete"}, "condition": {"age": 400}}
     narrow = {"action": {"type": "Delete"}, "condition": {"age": 7, "matchesPrefix": ["tmp/"]}}
+    unknown = {"action": {"type": "OfTomorrow"}, "condition": {"moon": "full"}}
     async with serve(buckets) as stub:
         driver = driver_of(stub.endpoint)
         await driver.create_container("b-1", MARKER)
-        buckets.buckets["b-1"]["lifecycle"] = {"rule": [foreign, narrow]}
+        buckets.buckets["b-1"]["lifecycle"] = {"rule": [foreign, narrow, unknown]}
         assert await driver.container_settings("b-1") == ContainerSettings({}, versioning=False, expire_after_days=0)
         for wanted in (
             ContainerSettings({"team": "a", "empty": ""}, versioning=True, expire_after_days=7),
@@ -166,7 +167,7 @@ async def test_settings_are_kept_beside_marker_and_rules_of_others() -> None:
             await driver.configure_container("b-1", wanted)
             assert await driver.container_settings("b-1") == wanted
             assert await driver.read_marker("b-1") == MARKER
-            assert narrow in buckets.buckets["b-1"]["lifecycle"]["rule"]
+            assert [rule for rule in (narrow, unknown) if rule not in buckets.buckets["b-1"]["lifecycle"]["rule"]] == []
         await driver.configure_container("b-1", ContainerSettings(expire_after_days=30))
         await driver.configure_container("b-1", ContainerSettings(tags={"team": "b"}))
         assert await driver.container_settings("b-1") == ContainerSettings(
@@ -229,6 +230,15 @@ async def test_a_denied_bucket_is_not_absent(call: str) -> None:
         with pytest.raises(AccessDeniedError) as caught:
             await getattr(driver, call)("b-1")
         assert "SECRET" not in repr(caught.value)
+        await driver.aclose()
+
+
+@pytest.mark.parametrize(("listed", "expected"), [(answer({}), True), (refusal(404, "notFound"), False)])
+@pytest.mark.parametrize("denied", [401, 403])
+async def test_who_may_list_objects_need_not_see_the_bucket(listed: bytes, expected: bool, denied: int) -> None:
+    async with serve(lambda seen: listed if path(seen).endswith("/o") else refusal(denied, "forbidden")) as stub:
+        driver = driver_of(stub.endpoint)
+        assert await driver.container_exists("b-1") is expected
         await driver.aclose()
 
 

@@ -289,6 +289,18 @@ async def test_an_upload_that_begins_at_another_place_is_not_followed(location: 
     assert len(stub.requests) == 1
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_failure_before_the_last_chunk_leaves_nothing_unknown(method: str) -> None:
+    uploads = Uploads()
+    async with serve(lambda seen: refusal(500, "backendError") if seen.method == method else uploads(seen)) as stub:
+        uploads.stub = stub
+        driver = stub_driver(stub.endpoint, uploads=SMALL_CHUNKS)
+        with pytest.raises(BackendFailedError):
+            await put(driver, b"x" * (3 * GRAIN))
+        await driver.aclose()
+    assert "HEAD" not in {seen.method for seen in stub.requests}
+
+
 async def test_a_checksum_that_google_refuses_is_ours() -> None:
     uploads = Uploads(final=lambda _: http(400, b"<Error><Code>BadDigest</Code></Error>"))
     async with serve(uploads) as stub:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from yarl import URL
 
+from stow.drivers.google.asking import Asking
 from stow.drivers.google.config import Ambient, GoogleConfig
 from stow.drivers.google.tokens import (
     FILE_VARIABLE,
@@ -55,7 +56,7 @@ async def find(
         limit=2,
         outside=outside,
     )
-    return MetadataIdentity(endpoint, connections)
+    return MetadataIdentity(endpoint, Asking(connections, outside or Outside()))
 
 
 def metadata_policy(egress: EgressPolicy, endpoint: URL) -> EgressPolicy:

@@ -21,7 +21,7 @@ async def read(containers: Containers, name: str) -> ContainerSettings:
 
     bucket: Any = await containers.run(lambda client: loaded(client, name))
     days = bucket.labels.get(labels.EXPIRE, "")
-    rules = [rule for rule in bucket.lifecycle_rules if _is(rule, days)]
+    rules = [rule for rule in _rules(bucket) if _is(rule, days)]
     return ContainerSettings(
         tags=labels.users(bucket.labels),
         versioning=bool(bucket.versioning_enabled),
@@ -47,7 +47,7 @@ async def write(containers: Containers, name: str, wanted: ContainerSettings) ->
             bucket.versioning_enabled = wanted.versioning
         if wanted.expire_after_days is not None:
             old = found.pop(labels.EXPIRE, "")
-            rules = [dict(rule) for rule in bucket.lifecycle_rules]
+            rules = _rules(bucket)
             ours = [number for number, rule in enumerate(rules) if _is(rule, old)]
             if ours:
                 del rules[ours[-1]]  # one alone: another one of the same form is somebody else's
@@ -60,6 +60,12 @@ async def write(containers: Containers, name: str, wanted: ContainerSettings) ->
             bucket.labels = found
 
     await containers.change(name, set_up)
+
+
+def _rules(bucket: Any) -> list[dict[str, Any]]:
+    """As Google has them: the SDK's own list leaves out rules of kinds that it does not know, and they would be lost on the way back."""
+    lifecycle = bucket._properties.get("lifecycle") or {}  # noqa: SLF001 - see above
+    return [dict(rule) for rule in lifecycle.get("rule", ())]
 
 
 def _is(rule: Mapping[str, Any], days: str) -> bool:

@@ -18,11 +18,14 @@ from stow.drivers.google.endpoint import Located
 from stow.drivers.google.sdk import Sdk
 from stow.drivers.google.translate import answer_error
 from stow.errors import (
+    AccessDeniedError,
     BackendFailedError,
     ContainerNotEmptyError,
     ContainerNotFoundError,
+    CredentialsInvalidError,
     InvalidSpecError,
     PreconditionFailedError,
+    StowError,
 )
 from stow.storage.model import ContainerContents, Marker
 from stow.transport.faults import NOT_EMPTY, TAKEN, AnswerError, Fault
@@ -63,11 +66,24 @@ class Containers:
         await self.run(create, conflict=TAKEN)
 
     async def exists(self, name: str) -> bool:
-        """Only a 200 or a 404 decides."""
+        """Only a 200 or a 404 decides. Who may use a bucket's objects need not be allowed to look at the bucket itself
+        (``storage.buckets.get``): a listing tells too, and is asked where that right is missing."""
         try:
             await self.run(lambda client: client.bucket(name).exists(retry=None))
         except ContainerNotFoundError:
             return False
+        except (AccessDeniedError, CredentialsInvalidError) as denied:
+            return await self._lists(name, denied)
+        return True
+
+    async def _lists(self, name: str, denied: StowError) -> bool:
+        query = [("maxResults", "1"), ("fields", "kind")]
+        try:
+            await self._backend.wire.call(Located("GET", url=self._backend.endpoint.objects(name), query=query))
+        except AnswerError as exc:
+            if isinstance(answer_error(exc, container_only=True), ContainerNotFoundError):
+                return False
+            raise denied from exc
         return True
 
     async def read_marker(self, name: str) -> Marker | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from stow.drivers.google import ambient, configuring, copying, objects, uploading
 from stow.drivers.google.api import GoogleApi
+from stow.drivers.google.asking import Asking
 from stow.drivers.google.backend import Backend, random_nonce
 from stow.drivers.google.capabilities import capabilities
 from stow.drivers.google.config import Ambient, GoogleConfig, ServiceAccountKey
@@ -79,8 +80,8 @@ class GoogleDriver:
             limit=config.max_connections,
             outside=outside,
         )
-        self._sdk = Sdk(endpoint, request_s=config.deadlines.request_s, threads=config.sdk_threads)
-        self._sdk.connect(connections)
+        asking = Asking(connections, outside or Outside())
+        self._sdk = Sdk(endpoint, asking, request_s=config.deadlines.request_s, threads=config.sdk_threads)
         identity = _identity(config, self._sdk, outside=outside)
         self._tokens = Tokens(identity, clock=clock) if identity is not None else None
         api = GoogleApi(endpoint, tokens=self._tokens)
@@ -104,7 +105,7 @@ class GoogleDriver:
             presign,
             tokens=self._tokens,
             account=account,
-            connections=connections,
+            asking=asking,
             iam_endpoint=config.iam_endpoint,
             clock=clock,
         )

@@ -18,10 +18,10 @@ from google.auth.transport.requests import Request as SdkRequest
 from google.cloud.storage import Client
 from yarl import URL
 
+from stow.drivers.google.asking import Asking
 from stow.drivers.google.endpoint import Endpoint, Located
-from stow.drivers.google.translate import answer_error, sdk_error
-from stow.transport.connections import Answer, Connections
-from stow.transport.faults import AnswerError
+from stow.drivers.google.translate import sdk_error
+from stow.transport.connections import Answer
 from stow.transport.requests_session import requests_session
 from stow.transport.threads import Threads
 from stow.transport.wire import Wire
@@ -35,25 +35,21 @@ _NO_PROJECT: Final = "-"
 class Sdk:
     """The SDK's client for one endpoint, and what google-auth sends its requests with."""
 
-    def __init__(self, endpoint: Endpoint, *, request_s: float, threads: int) -> None:
+    def __init__(self, endpoint: Endpoint, asking: Asking, *, request_s: float, threads: int) -> None:
         for name in _LOGGERS:  # at DEBUG some of them log headers and bodies
             logging.getLogger(name).setLevel(logging.WARNING)
         self.threads = Threads("stow-google", threads=threads, request_s=request_s, foreign=sdk_error)
         self.auth_threads = Threads("stow-google-auth", threads=1, request_s=request_s, foreign=sdk_error)
         """google-auth's own: a call of the SDK holds its thread while its request waits for a token."""
         self._endpoint = endpoint
+        self._asking = asking
         self._lock = threading.Lock()
         self._wire: Wire | None = None
-        self._connections: Connections | None = None
         self._client: Client | None = None
 
     def attach(self, wire: Wire) -> None:
         """Give the wire that carries the client's requests; the wire in turn asks for tokens, which this fetches."""
         self._wire = wire
-
-    def connect(self, connections: Connections) -> None:
-        """Give the connections that carry what needs no token."""
-        self._connections = connections
 
     async def run(self, function: Callable[[Client], T]) -> T:
         """Call the SDK in a thread, within ``request_s``.
@@ -89,10 +85,5 @@ class Sdk:
         return await self._wire.call(Located(method, url=url, headers=headers, body=body))
 
     async def _plain(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
-        if self._connections is None:
-            raise RuntimeError("connect() comes before the first call")
-        answer = await self._connections.carry(method, url, headers=headers, body=body)
-        if answer.status == 429 or answer.status >= 500:
-            # google-auth would sleep in its thread and ask again; whoever needs the token repeats by the wire's rules.
-            raise answer_error(AnswerError(status=answer.status))
-        return answer
+        """A failure of the service comes out as an error of ours, so google-auth does not sleep in its thread to ask again."""
+        return await self._asking.ask(method, url, headers, body)

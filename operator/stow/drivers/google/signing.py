@@ -15,6 +15,7 @@ from google.auth.credentials import Signing
 from google.cloud.storage import Client
 from yarl import URL
 
+from stow.drivers.google.asking import Asking
 from stow.drivers.google.capabilities import MAX_SIGNED_BY_IAM
 from stow.drivers.google.endpoint import Endpoint
 from stow.drivers.google.sdk import Sdk
@@ -24,18 +25,17 @@ from stow.errors import BackendFailedError, CredentialsMissingError, InvalidArgu
 from stow.storage.clock import Clock
 from stow.storage.driver import SignRequest
 from stow.storage.model import SignedURL
-from stow.transport.connections import Connections
 from stow.transport.faults import AnswerError
 
 
 class IAMSigner(Signing):
     """Signs by signBlob as ``email``; used in a thread of the SDK."""
 
-    def __init__(self, email: str, sdk: Sdk, *, tokens: Tokens, connections: Connections, iam_endpoint: str) -> None:
+    def __init__(self, email: str, sdk: Sdk, *, tokens: Tokens, asking: Asking, iam_endpoint: str) -> None:
         self._email = email
         self._sdk = sdk
         self._tokens = tokens
-        self._connections = connections
+        self._asking = asking
         self._url = URL(
             f"{iam_endpoint.rstrip('/')}/v1/projects/-/serviceAccounts/{quote(email, safe='@')}:signBlob", encoded=True
         )
@@ -60,7 +60,7 @@ class IAMSigner(Signing):
         body = json.dumps({"payload": base64.b64encode(message).decode()}).encode()
         for last in (False, True):
             headers = {"authorization": await self._tokens.authorization(), "content-type": "application/json"}
-            answer = await self._connections.carry("POST", self._url, headers=headers, body=body)
+            answer = await self._asking.ask("POST", self._url, headers, body)
             if answer.status != 401 or last:
                 break
             await self._tokens.renew()
@@ -82,7 +82,7 @@ class Signer:
         *,
         tokens: Tokens | None,
         account: str | None,
-        connections: Connections,
+        asking: Asking,
         iam_endpoint: str,
         clock: Clock,
     ) -> None:
@@ -90,7 +90,7 @@ class Signer:
         self._presign_endpoint = presign_endpoint
         self._tokens = tokens
         self._account = account
-        self._connections = connections
+        self._asking = asking
         self._iam_endpoint = iam_endpoint
         self._clock = clock
         self._signs: Signing | None = None
@@ -142,7 +142,7 @@ class Signer:
                     found,
                     self._sdk,
                     tokens=self._tokens,
-                    connections=self._connections,
+                    asking=self._asking,
                     iam_endpoint=self._iam_endpoint,
                 )
             )

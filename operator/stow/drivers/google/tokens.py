@@ -23,6 +23,7 @@ from google.auth.transport.requests import Request as SdkRequest
 from google.oauth2 import service_account
 from yarl import URL
 
+from stow.drivers.google.asking import Asking
 from stow.drivers.google.config import ServiceAccountKey
 from stow.errors import (
     BackendFailedError,
@@ -31,7 +32,7 @@ from stow.errors import (
     UnsupportedCredentialTypeError,
 )
 from stow.storage.clock import Clock
-from stow.transport.connections import Answer, Connections
+from stow.transport.connections import Answer
 from stow.transport.renewing import Lease, Renewing
 from stow.transport.threads import Threads
 
@@ -179,9 +180,9 @@ class FileIdentity:
 class MetadataIdentity:
     """The service account of the machine or, on GKE, of the Pod."""
 
-    def __init__(self, endpoint: URL, connections: Connections) -> None:
+    def __init__(self, endpoint: URL, asking: Asking) -> None:
         self._endpoint = endpoint
-        self._connections = connections
+        self._asking = asking
 
     async def grant(self) -> Grant:
         answer = await self._get(f"/instance/service-accounts/default/token?{urlencode({'scopes': SCOPE})}")
@@ -201,11 +202,11 @@ class MetadataIdentity:
         return (await self._get("/instance/service-accounts/default/email")).body.decode("ascii", "replace")
 
     async def aclose(self) -> None:
-        await self._connections.aclose()
+        await self._asking.connections.aclose()
 
     async def _get(self, path: str) -> Answer:
         url = URL(f"{str(self._endpoint).rstrip('/')}{_METADATA_PATH}{path}", encoded=True)
-        answer = await self._connections.carry("GET", url, headers={_FLAVOR: "Google"})
+        answer = await self._asking.ask("GET", url, {_FLAVOR: "Google"})
         if answer.status == 404:
             raise CredentialsMissingError("The metadata server knows no service account for this process.")
         if answer.status != 200 or answer.headers.get(_FLAVOR) != "Google":

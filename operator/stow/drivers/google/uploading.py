@@ -21,6 +21,7 @@ from stow.drivers.google.backend import Backend
 from stow.drivers.google.chunks import Cutter
 from stow.drivers.google.endpoint import Located
 from stow.drivers.google.headers import FIELDS, HASH, checksum
+from stow.drivers.google.translate import answer_error
 from stow.drivers.google.writing import (
     SMALL_BYTES,
     Target,
@@ -140,15 +141,19 @@ async def _begun(backend: Backend, target: Target, size_bytes: int | None) -> UR
     }
     if size_bytes is not None:
         headers["x-upload-content-length"] = str(size_bytes)
-    answer = await backend.wire.call(
-        Located(
-            "POST",
-            url=backend.endpoint.uploads(target.bucket),
-            query=[("uploadType", "resumable"), ("fields", FIELDS), *target.conditions],
-            headers=headers,
-            body=json.dumps(target.resource).encode(),
-        )
+    request = Located(
+        "POST",
+        url=backend.endpoint.uploads(target.bucket),
+        query=[("uploadType", "resumable"), ("fields", FIELDS), *target.conditions],
+        headers=headers,
+        body=json.dumps(target.resource).encode(),
     )
+    try:
+        answer = await backend.wire.call(request)
+    except AnswerError as exc:
+        if exc.status >= 500:
+            raise answer_error(exc) from exc  # nothing is unknown: no object comes of a beginning
+        raise
     try:
         session = URL(answer.headers.get("location", ""), encoded=True)
         ours = session.origin() == backend.endpoint.base
@@ -165,7 +170,7 @@ async def _send_chunk(
     """The bytes ``[start, end)``.
 
     Raises:
-    AnswerError, StowError: the chunk is not there, or not all of it.
+        AnswerError, StowError: the chunk is not there, or not all of it.
     """
     headers = {"content-range": f"bytes {start}-{end - 1}/{total}"}
     try:
@@ -177,6 +182,8 @@ async def _send_chunk(
             return
         if exc.status == RESUME:
             raise BackendFailedError("The backend did not keep all of a chunk. Send the object again.") from exc
+        if exc.status >= 500:
+            raise answer_error(exc) from exc  # no object comes of a chunk that is not the last, so nothing is unknown
         raise
     raise BackendFailedError("The backend ended an upload before its last chunk.", status=answer.status)
 
@@ -204,7 +211,7 @@ async def _undo(backend: Backend, session: URL) -> None:
 async def _cancel(backend: Backend, session: URL) -> None:
     try:
         async with asyncio.timeout(backend.wire.deadlines.abort_s):
-            await backend.wire.call(Located("DELETE", url=session))
+            await backend.wire.call(Located("DELETE", url=session, headers={"content-length": "0"}))
     except AnswerError as exc:
         if exc.status not in _CANCELLED:
             _log.warning(
