@@ -20,12 +20,14 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from servers.stub import Seen, http, serve
-from stow.dev.certificates import Authority
+from stow.dev.certificates import LOOPBACK_NAMES, Authority
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 CLIENT = "66666666-7777-8888-9999-000000000000"
 SECRET = "client-secret-canary"
 ASSERTION = "federated-token-canary"
+REBINDING = "rebinding.example"
+"""A name for tests of resolving, which its certificate has too."""
 RESOURCE = "https://storage.azure.com"
 
 
@@ -98,7 +100,7 @@ class Entra:
 async def serve_entra(folder: Path) -> AsyncIterator[Entra]:
     """Both on free loopback ports; the authority's certificate comes from a CA of its own, at ``ca_path``."""
     authority = Authority(folder, now=datetime.now(UTC))
-    pair = authority.issue_server("entra")
+    pair = authority.issue_server("entra", names=(*LOOPBACK_NAMES, REBINDING))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pair.certificate_path, pair.key_path)
     entra = Entra(folder, ca_path=authority.path, tls=tls)
