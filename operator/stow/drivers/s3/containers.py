@@ -136,7 +136,8 @@ class Containers:
         found = await self.run_or_none(
             name, "NoSuchTagSet", lambda client: client.get_bucket_tagging(Bucket=name)["TagSet"]
         )
-        return [] if found is None else found
+        # An empty value may come without its element.
+        return [{"Key": tag["Key"], "Value": tag.get("Value", "")} for tag in found or []]
 
     async def run_or_none(self, name: str, absent: str, function: Callable[[S3Client], T]) -> T | None:
         """None where the code ``absent`` says that the container has no such thing."""
