@@ -27,3 +27,5 @@ def opener(request: pytest.FixtureRequest, row: Row, tmp_path: Path) -> Opener:
 async def opened(opener: Opener) -> AsyncIterator[Opened]:
     async with opener() as scene:
         yield scene
+        for driver in scene.made:
+            await driver.aclose()

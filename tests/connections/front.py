@@ -14,6 +14,7 @@ class Front:
     """``connections``: sockets that were accepted. ``talks``: those that got so far as to send something to the server behind."""
 
     address: tuple[str, int]
+    behind: ssl.SSLContext | None = None
     connections: int = 0
     talks: int = 0
     port: int = 0
@@ -26,7 +27,9 @@ class Front:
             return
         self.talks += 1
         try:
-            back_reader, back_writer = await asyncio.open_connection(*self.address)
+            back_reader, back_writer = await asyncio.open_connection(
+                *self.address, ssl=self.behind, server_hostname="localhost" if self.behind else None
+            )
         except OSError:
             writer.close()  # nobody is behind it
             return
@@ -56,17 +59,24 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.asynccontextmanager
-async def front(address: tuple[str, int], *, context: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
-    """On a free loopback port. A handshake that fails is a connection without a talk."""
-    made = Front(address)
+async def front(
+    address: tuple[str, int], *, context: ssl.SSLContext | None = None, behind: ssl.SSLContext | None = None
+) -> AsyncIterator[Front]:
+    """On a free loopback port. A handshake that fails is a connection without a talk. ``behind``: the server speaks TLS itself."""
+    made = Front(address, behind)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if context is None:
-            made.connections += 1
-        with contextlib.suppress(ConnectionError, OSError):
+        made.connections += 1
+        try:
+            if context is not None:
+                await writer.start_tls(context)
             await made.hand_on(reader, writer)
+        except OSError:  # of TLS too
+            pass
+        finally:
+            writer.close()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -6,39 +6,18 @@ import ssl
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from connections.certificates import HOST, Certificate, issue, trusting
 from connections.front import Names, front
 from connections.kinds import ROWS, Door, Opened, Row
-from stow.dev.certificates import Authority, KeyPair, now
+from stow.dev.certificates import now
 from stow.errors import BackendUnreachableError
 from stow.transport.connections import Outside
-from stow.transport.tls import trust
-
-HOST = "backend.example"
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A serving certificate and its authority's."""
-
-    pair: KeyPair
-    ca_path: Path
-
-    def context(self) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self.pair.certificate_path, self.pair.key_path)
-        return made
-
-
-def _issue(folder: Path, *, name: str = HOST, at: datetime | None = None) -> Certificate:
-    folder.mkdir()
-    authority = Authority(folder, now=at or now())
-    return Certificate(authority.issue_server("server", names=(name,)), authority.path)
 
 
 @dataclass(frozen=True)
@@ -51,12 +30,12 @@ class Fault:
 
 
 FAULTS = {
-    "unknown authority": Fault(_issue, bundled=False),
-    "another host": Fault(lambda folder: _issue(folder, name="other.example")),
-    "a wider name of another domain": Fault(lambda folder: _issue(folder, name="*.other.example")),
-    "expired": Fault(lambda folder: _issue(folder, at=now() - timedelta(days=30))),
-    "not valid yet": Fault(lambda folder: _issue(folder, at=now() + timedelta(days=1))),
-    "TLS 1.1": Fault(_issue, tls_1_1=True),
+    "unknown authority": Fault(issue, bundled=False),
+    "another host": Fault(lambda folder: issue(folder, name="other.example")),
+    "a wider name of another domain": Fault(lambda folder: issue(folder, name="*.other.example")),
+    "expired": Fault(lambda folder: issue(folder, at=now() - timedelta(days=30))),
+    "not valid yet": Fault(lambda folder: issue(folder, at=now() + timedelta(days=1))),
+    "TLS 1.1": Fault(issue, tls_1_1=True),
 }
 
 
@@ -76,12 +55,11 @@ def _door(port: int, trusted: ssl.SSLContext, names: Names) -> Door:
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 async def test_a_private_authority_is_trusted_with_its_bundle(row: Row, opened: Opened, tmp_path: Path) -> None:
-    certificate = _issue(tmp_path / "ca")
-    async with front(opened.address, context=certificate.context()) as server:
-        driver = opened.driver(_door(server.port, trust(certificate.ca_path.read_bytes()), Names(["127.0.0.1"])))
-        await opened.act(driver)
+    certificate = issue(tmp_path / "ca")
+    async with front(opened.address, context=certificate.context(), behind=opened.behind) as server:
+        driver = opened.go(_door(server.port, trusting(certificate, opened), Names(["127.0.0.1"])))
+        await opened.call(driver)
         assert (server.talks > 0) is row.connects
-        await driver.aclose()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -92,22 +70,21 @@ async def test_a_server_that_cannot_be_trusted_hears_nothing(
     made = FAULTS[fault]
     certificate = made.certificate(tmp_path / "ca")
     context = _old(certificate.context()) if made.tls_1_1 else certificate.context()
-    async with front(opened.address, context=context) as server:
-        trusted = trust(certificate.ca_path.read_bytes() if made.bundled else None)
-        driver = opened.driver(_door(server.port, trusted, Names(["127.0.0.1"])))
+    async with front(opened.address, context=context, behind=opened.behind) as server:
+        trusted = trusting(certificate if made.bundled else None, opened)
+        driver = opened.go(_door(server.port, trusted, Names(["127.0.0.1"])))
         if row.connects:
             with pytest.raises(BackendUnreachableError) as caught:
-                await opened.act(driver)
+                await opened.call(driver)
             assert HOST not in str(caught.value)
         else:
-            await opened.act(driver)
+            await opened.call(driver)
         assert server.talks == 0
-        await driver.aclose()
 
 
 async def test_the_old_server_does_serve_those_who_ask_for_it(tmp_path: Path) -> None:
     """Else nothing would have been proven by its refusal."""
-    certificate = _issue(tmp_path / "ca")
+    certificate = issue(tmp_path / "ca")
     async with front(("127.0.0.1", 1), context=_old(certificate.context())) as server:
         client = _old(ssl.create_default_context(cafile=str(certificate.ca_path)))
         client.check_hostname = False
