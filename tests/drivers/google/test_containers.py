@@ -236,7 +236,7 @@ async def test_a_denied_bucket_is_not_absent(call: str) -> None:
 @pytest.mark.parametrize(("listed", "expected"), [(answer({}), True), (refusal(404, "notFound"), False)])
 @pytest.mark.parametrize("denied", [401, 403])
 async def test_who_may_list_objects_need_not_see_the_bucket(listed: bytes, expected: bool, denied: int) -> None:
-    async with serve(lambda seen: listed if path(seen).endswith("/o") else refusal(denied, "forbidden")) as stub:
+    async with serve(lambda seen: listed if path(seen).endswith("/o") else refusal(denied, "other")) as stub:
         driver = driver_of(stub.endpoint)
         assert await driver.container_exists("b-1") is expected
         await driver.aclose()

@@ -191,6 +191,25 @@ async def test_a_key_is_encoded_once_in_both_apis(key: str, gcs_front: GcsFront,
     await driver.aclose()
 
 
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("a/b~c d", "/b-1/a/b~c%20d"),
+        ("a/../b", "/b-1/a%2F..%2Fb"),
+        ("a//b", "/b-1/a%2F%2Fb"),
+        ("/a", "/b-1/%2Fa"),
+        ("a/", "/b-1/a/"),
+        ("a/...", "/b-1/a/..."),
+    ],
+)
+async def test_a_path_that_could_be_tidied_up_on_the_way_has_no_slashes(key: str, target: str) -> None:
+    async with serve(lambda _: http(200, **OBJECT)) as stub:
+        driver = stub_driver(stub.endpoint)
+        await driver.head("b-1", key)
+        await driver.aclose()
+    assert stub.requests[0].target == target
+
+
 async def test_no_more_than_a_redirect_is_made_of_one() -> None:
     """It may hold the token's way out: it is never followed."""
 

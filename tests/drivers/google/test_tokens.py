@@ -204,7 +204,7 @@ async def test_nothing_of_the_environment_is_looked_at_unless_it_was_asked_for(
         planted(tmp_path, monkeypatch, trap.endpoint)
         if anonymous:
             driver = stub_driver(gcs_front.endpoint)
-            with pytest.raises(CredentialsInvalidError):
+            with pytest.raises(AccessDeniedError):
                 await driver.container_exists("b-1")
         else:
             driver = front_driver(gcs_front)
@@ -348,12 +348,12 @@ async def test_an_anonymous_location_reads_what_is_public_and_nothing_else(
 ) -> None:
     await google.write(bucket, "k", body(b"x"), size_bytes=1, options=WriteOptions())
     driver = stub_driver(gcs_front.endpoint)
-    with pytest.raises(CredentialsInvalidError):
+    with pytest.raises(AccessDeniedError, match="everybody"):
         await driver.head(bucket, "k")
     gcs_front.public_buckets.add(bucket)
     assert (await driver.head(bucket, "k")).size_bytes == 1
     assert (await driver.list(bucket, prefix="", delimiter=None, limit=9, token=None)).objects
-    with pytest.raises(CredentialsInvalidError):
+    with pytest.raises(AccessDeniedError, match="everybody"):
         await driver.write(bucket, "k", body(b"y"), size_bytes=1, options=WriteOptions())
     await driver.aclose()
     assert "authorization" not in {name.lower() for name in gcs_front.requests[-1].headers}

@@ -14,14 +14,14 @@ from yarl import URL
 
 from stow.drivers.google.asking import Asking
 from stow.drivers.google.config import Ambient, GoogleConfig
-from stow.drivers.google.tokens import (
+from stow.drivers.google.identities import (
     FILE_VARIABLE,
     METADATA_HOST_VARIABLE,
     Carried,
     FileIdentity,
-    Identity,
     MetadataIdentity,
 )
+from stow.drivers.google.tokens import Identity
 from stow.errors import CredentialsInvalidError, CredentialsMissingError
 from stow.storage.egress import EgressPolicy
 from stow.transport.connections import Connections, Outside

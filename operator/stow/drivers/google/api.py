@@ -9,7 +9,7 @@ import aiohttp
 
 from stow.drivers.google.endpoint import Endpoint, Located, with_query
 from stow.drivers.google.tokens import Tokens
-from stow.drivers.google.translate import answer_error, code_of
+from stow.drivers.google.translate import ANONYMOUS, answer_error, code_of
 from stow.errors import StowError
 from stow.transport.faults import AnswerError
 from stow.transport.wire import Prepared, Request
@@ -51,7 +51,10 @@ class GoogleApi:
         elif response.status == 416:
             whole = _UNSATISFIABLE.fullmatch(response.headers.get("content-range", ""))
             size_bytes = int(whole[1]) if whole is not None else None
-        return AnswerError(status=response.status, code=code_of(body), size_bytes=size_bytes)
+        code = code_of(body)
+        if response.status == 401 and self._tokens is None:
+            code = ANONYMOUS
+        return AnswerError(status=response.status, code=code, size_bytes=size_bytes)
 
     def error(self, answer: AnswerError) -> StowError:
         return answer_error(answer)

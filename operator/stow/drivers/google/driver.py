@@ -20,9 +20,10 @@ from stow.drivers.google.capabilities import capabilities
 from stow.drivers.google.config import Ambient, GoogleConfig, ServiceAccountKey
 from stow.drivers.google.containers import Containers
 from stow.drivers.google.endpoint import Endpoint, Located
+from stow.drivers.google.identities import KeyIdentity, LateIdentity
 from stow.drivers.google.sdk import Sdk
 from stow.drivers.google.signing import Signer
-from stow.drivers.google.tokens import Identity, KeyIdentity, LateIdentity, Tokens
+from stow.drivers.google.tokens import Identity, Tokens
 from stow.drivers.google.translate import answer_error
 from stow.errors import AccessDeniedError, ContainerNotFoundError
 from stow.storage.budget import ByteBudget

@@ -62,8 +62,11 @@ class Endpoint:
         return f"gs://{self.base.authority}" if not self.base.is_default_port() else f"gs://{self.host}"
 
     def xml(self, bucket: str, key: str) -> URL:
-        """An object in the XML API, path style. Slashes stay, as Google's SDK has them in signed URLs."""
-        return self._at(f"/{quote(bucket, safe='')}/{quote(key, safe='/~')}")
+        """An object in the XML API, path style. Slashes stay, as Google's SDK has them, but where somebody on the way could take the
+        path for a folder's and tidy it up: then they are encoded too, which means the same ("Encoding URL path parts")."""
+        segments = key.split("/")
+        tidied = "" in segments[:-1] or not {".", ".."}.isdisjoint(segments)
+        return self._at(f"/{quote(bucket, safe='')}/{quote(key, safe='~' if tidied else '/~')}")
 
     def bucket(self, bucket: str) -> URL:
         """A bucket in the JSON API."""

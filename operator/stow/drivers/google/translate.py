@@ -181,7 +181,14 @@ _JSON: Final[Mapping[str, Fault]] = {
 """Source: "HTTP status and error codes for JSON". Reasons that say no more than the status (``invalid``, ``notFound``, ``conflict``) are
 left to it."""
 
-BY_CODE: Final[Mapping[str, Fault]] = {**_XML, **_JSON}
+ANONYMOUS: Final = "anonymous caller"
+"""Stands for the code of a 401 where no credentials were sent; no code of Google's has a space."""
+
+BY_CODE: Final[Mapping[str, Fault]] = {
+    **_XML,
+    **_JSON,
+    ANONYMOUS: (AccessDeniedError, "The backend does not allow this to everybody. Give the location credentials."),
+}
 
 _BY_STATUS: Final[Mapping[int, Fault]] = {**BY_STATUS, 410: LOST_UPLOAD}
 _REASON: Final = re.compile(r"[A-Za-z0-9]{1,64}")
