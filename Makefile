@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 TESTS  ?=
 WORKERS ?= 2
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format lock drivers-table clean
 
 run: $(STAMP) ## Bring up a control plane, the operator and the gateway, and walk through the quick start.
 	@$(BIN)/stow dev --quickstart
@@ -16,6 +16,9 @@ run: $(STAMP) ## Bring up a control plane, the operator and the gateway, and wal
 test: check ## Everything: checks, unit tests, and the suites on real servers.
 	@$(BIN)/stow dev --prepare
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+drivers-table: $(STAMP) ## Run the promises over every kind and write what was seen to docs/drivers.md.
+	$(BIN)/python -m pytest -q tests/conformance/test_promises.py --write-drivers-table
 
 check: $(STAMP) ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

@@ -18,6 +18,18 @@ from conformance.kinds import KindBuilder, builders  # noqa: E402
 from conformance.world import Kind  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-drivers-table", action="store_true", help="bring the tables of docs/drivers.md up to date"
+    )
+
+
+@pytest.fixture(scope="session")
+def seen() -> dict[tuple[str, str, str], str]:
+    """What came out, by kind, form and promise: see drivers_page.Seen."""
+    return {}
+
+
 @pytest.fixture(scope="session")
 async def opened_kinds() -> AsyncIterator[dict[str, Kind]]:
     """One kind each per session; their drivers are closed at the end."""

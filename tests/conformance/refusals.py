@@ -99,4 +99,16 @@ def _refusal(capability: str) -> Callable[[World], Awaitable[None]]:
     return lambda world: is_refused(world, capability)
 
 
-REFUSALS: Final = {capability: _refusal(capability) for capability in CALLS}
+async def claims_no_checksum(world: World) -> None:
+    """Without integrity no call depends on anything: an object is read, and nothing is said of its bytes that could be wrong."""
+    reference = world.store.reference(world.container, "k")
+    await world.store.write_raw(reference, 1, WriteOptions(), _one())
+    found = await world.store.head(reference)
+    assert (found.size_bytes, found.md5, found.crc32c) == (1, None, None)
+
+
+REFUSALS: Final = {
+    **{capability: _refusal(capability) for capability in CALLS},
+    "integrity": claims_no_checksum,
+}
+"""What is proven instead of a promise whose capability is not declared."""

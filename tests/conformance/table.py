@@ -48,7 +48,7 @@ class Promise:
 def declares(capabilities: Capabilities, capability: str) -> bool:
     name, _, member = capability.partition(":")
     value = getattr(capabilities, name)
-    return member in value if member else bool(value)
+    return member in value if member else bool(value) and value != "none"
 
 
 def _row(given: dict[str, Any]) -> Promise:

@@ -8,7 +8,7 @@ import pytest
 
 import conformance.promised.all  # noqa: F401  registers the proofs
 from conformance.kinds import SHORTFALLS
-from conformance.refusals import CALLS
+from conformance.refusals import REFUSALS
 from conformance.saboteurs import SABOTEURS
 from conformance.table import BY_ID, FAULTS, KINDS, LATER, PROMISES, PROOFS, problems
 
@@ -41,4 +41,4 @@ def test_shortfalls_saboteurs_and_capabilities_name_what_exists() -> None:
     assert {kind for kind, _ in SHORTFALLS} <= set(KINDS)
     assert {promise_id for _, promise_id in SHORTFALLS} <= set(BY_ID)
     assert {promise_id for saboteur in SABOTEURS for promise_id in saboteur.caught_by} <= set(BY_ID)
-    assert {capability for row in PROMISES for capability in row.capability} <= set(CALLS)
+    assert {capability for row in PROMISES for capability in row.capability} <= set(REFUSALS)

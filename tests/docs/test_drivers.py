@@ -1,77 +1,79 @@
-"""`docs/drivers.md` shows what the drivers declare, cell by cell."""
+"""`docs/drivers.md` shows what the drivers declare, and which promises were proven on what: all of it made from data."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
-from stow.drivers.local.driver import LocalDriver
-from stow.drivers.memory import MemoryDriver
-from stow.drivers.s3.capabilities import TRAITS
-from stow.storage.clock import utc_now
-from stow.storage.driver import Capabilities
-from stow.storage.local_signing import HMACLocalSigner, Keyring, SigningKey
-from stow.storage.names import KeyRules
+import pytest
+
+import conformance.promised.all  # noqa: F401  registers the proofs
+from conformance.drivers_page import (
+    BROKEN,
+    COLUMNS,
+    DIRECT,
+    HTTP,
+    KEPT,
+    NOT_PROMISED,
+    REFUSED,
+    cell,
+    committed,
+    committed_cells,
+    declared,
+    expected,
+    expected_cells,
+    forms,
+    generated,
+)
+from conformance.kinds import SHORTFALLS
+from conformance.table import BY_ID, KINDS, PROMISES
+from stow.api.backend import Backend
 
 PAGE = "drivers.md"
-SIGNER = HMACLocalSigner(
-    "https://objects.example",
-    lambda: Keyring(SigningKey("k1", bytes(32), utc_now())),
-    route_of=lambda entry: f"namespaces/team/containers/{entry.name}",
-    clock=utc_now,
-)
-BASE = Path("/srv/stow")
+EXPECTED = expected_cells()
 
 
-def declared() -> dict[str, Capabilities]:
-    """By column: the kind, for S3 with its dialect."""
-    local = LocalDriver(root=BASE / "team", base=BASE, clock=utc_now, signer=SIGNER)
-    memory = MemoryDriver(clock=utc_now, signer=SIGNER)
-    return {
-        **{f"s3 {dialect}": traits.capabilities for dialect, traits in TRAITS.items()},
-        "local": local.capabilities,
-        "memory": memory.capabilities,
-    }
+@pytest.mark.parametrize("name", sorted(generated(EXPECTED)))
+def test_every_table_is_the_generated_one(name: str) -> None:
+    """Rows, columns, capabilities, key rules, shortfalls: out of the code, without a run."""
+    assert committed(name) == generated(EXPECTED)[name]
 
 
-def shown(name: str, text: str) -> str:
-    """A value of `status.capabilities` as the page writes it."""
-    if name.endswith("ExpiryS"):
-        return f"{int(text) // 86400} d"
-    if name.endswith("Bytes"):
-        size = int(text)
-        found = [f"{size // unit} {label}" for label, unit in UNITS if size % unit == 0]
-        return found[0] if found else f"{size:,}"
-    return {"true": "yes", "false": "no"}.get(text, text.replace(",", ", "))
+def test_committed_cells_are_read_back_as_they_were_written() -> None:
+    assert committed_cells() == EXPECTED
 
 
-UNITS = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2))
+def test_every_kind_of_the_suite_has_one_column() -> None:
+    assert sorted(column.kind for column in COLUMNS if column.kind) == sorted(KINDS)
 
 
-def rule(value: int | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "any" if value is None else f"{value:,}"
+def test_every_text_of_a_promise_is_its_own() -> None:
+    texts = [row.text for row in PROMISES]
+    assert len(set(texts)) == len(texts)
+    assert not [text for text in texts if "|" in text]
 
 
-def test_every_capability_of_every_dialect_is_documented(manual: Any) -> None:
-    rows = manual.table(PAGE, "Capabilities")
-    documented = {
-        column: {row["capability"]: row[column] for row in rows} for column in rows[0] if column != "capability"
-    }
+def test_a_cell_says_what_a_run_saw() -> None:
+    column = next(column for column in COLUMNS if column.kind == "minio")
+    row = next(row for row in PROMISES if forms(row) == (DIRECT, HTTP) and ("minio", row.id) not in SHORTFALLS)
 
-    assert documented == {
-        column: {name: shown(name, text) for name, text in found.as_status().items() if name != "dialect"}
-        for column, found in declared().items()
-    }
+    def shown(direct: str, http: str) -> str | None:
+        return cell(column, row, {("minio", DIRECT, row.id): direct, ("minio", HTTP, row.id): http})
+
+    assert cell(column, row, {("minio", DIRECT, row.id): KEPT}) is None
+    assert shown(KEPT, KEPT) == "proven"
+    assert shown(REFUSED, REFUSED) == NOT_PROMISED
+    assert shown(KEPT, BROKEN) == f"proven / {BROKEN}"
+    assert EXPECTED["s3 MinIO", "a-key-and-its-folder-coexist"].startswith("shortfall ")
 
 
-def test_every_key_rule_of_every_dialect_is_documented(manual: Any) -> None:
-    rows = manual.table(PAGE, "Key rules")
-    documented = {column: {row["key"]: row[column] for row in rows} for column in rows[0] if column != "key"}
+def test_a_capability_that_is_taken_back_shows_in_the_table() -> None:
+    column = next(column for column in COLUMNS if column.title == "local")
+    capabilities = declared()["local"]
+    assert expected(column, BY_ID["create-once"], capabilities) == "proven"
+    assert expected(column, BY_ID["create-once"], replace(capabilities, create_once=False)) == NOT_PROMISED
 
-    assert documented == {
-        column: {each.name: rule(getattr(found.keys, each.name)) for each in fields(KeyRules)}
-        for column, found in declared().items()
-    }
+
+def test_every_kind_of_location_has_a_section(manual: Any) -> None:
+    for backend in get_args(Backend):
+        manual.section(PAGE, "S3" if backend.member == "s3" else backend.member.capitalize())
