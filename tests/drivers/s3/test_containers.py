@@ -263,6 +263,7 @@ async def test_anonymous_requests_carry_no_signature_and_sign_nothing() -> None:
         driver = stub_driver(stub.endpoint, credentials=Anonymous())
         await driver.head("b-1", "k")
         await driver.container_exists("b-1")
+        assert (driver.capabilities.sign_methods, driver.capabilities.sign_binds) == (frozenset(), frozenset())
         with pytest.raises(CredentialsMissingError):
             await driver.sign(_sign("b-1", Method.GET))
         await driver.aclose()

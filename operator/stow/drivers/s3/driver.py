@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final
 
 from stow.drivers.s3 import configuring, copying, multipart, objects, signing, writing
@@ -70,6 +71,7 @@ class S3Driver:
         if config.presign_endpoint is not None:
             presign = Endpoint.of(config.presign_endpoint, region=endpoint.region, addressing=config.addressing_style)
         self._clock = clock
+        self._anonymous = isinstance(config.credentials, Anonymous)
         credentials: StaticCredentials | Anonymous | AmbientKeys
         if isinstance(config.credentials, Ambient):
             credentials = AmbientKeys(
@@ -134,7 +136,9 @@ class S3Driver:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._backend.traits.capabilities
+        """Nobody signs for an anonymous location."""
+        found = self._backend.traits.capabilities
+        return replace(found, sign_methods=frozenset(), sign_binds=frozenset()) if self._anonymous else found
 
     @property
     def repeated_requests(self) -> int:
