@@ -22,7 +22,6 @@ from stow.errors import (
     BackendFailedError,
     ContainerNotEmptyError,
     ContainerNotFoundError,
-    CredentialsInvalidError,
     InvalidSpecError,
     PreconditionFailedError,
     StowError,
@@ -72,7 +71,7 @@ class Containers:
             await self.run(lambda client: client.bucket(name).exists(retry=None))
         except ContainerNotFoundError:
             return False
-        except (AccessDeniedError, CredentialsInvalidError) as denied:
+        except AccessDeniedError as denied:
             return await self._lists(name, denied)
         return True
 
