@@ -49,9 +49,9 @@ async def head(backend: Backend, container: str, key: str) -> ObjectMetadata:
 async def list_page(
     backend: Backend, container: str, *, prefix: str, delimiter: str | None, limit: int, token: str | None
 ) -> Listing:
-    """The service lists in the order of UTF-16, and a page is sorted by UTF-8 here. The two differ only where one key has a character beyond
-    U+FFFF at the place where another has one of U+F900 to U+FFFD: such keys may come in the other order on two pages. A hierarchical
-    namespace lists folder by folder."""
+    """The service lists in the order of UTF-16, and a page is sorted by UTF-8 here. The two differ only where one key has a character
+    beyond U+FFFF at the place where another has one of U+F900 to U+FFFD: such keys may come in the other order on two pages. A
+    hierarchical namespace lists folder by folder."""
     query = [*LIST, ("maxresults", str(limit))]
     query += [
         (name, value) for name, value in (("prefix", prefix), ("delimiter", delimiter), ("marker", token)) if value
