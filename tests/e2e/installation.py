@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Installation:
     gateway: Process | None = None
     operator_options: Sequence[str] = ()
     gateway_options: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that both processes have beside those of this one."""
 
     @property
     def public_url(self) -> str:
@@ -87,7 +89,7 @@ class Installation:
         shared = ["--local-root", str(self.local_root), "--secret-poll-interval", "1s", *_LOOPBACK]
         command = "gateway" if name == "gateway" else "operator"
         argv = [command, *shared, "--listen", f"127.0.0.1:{port}", "--public-url", self.public_url, *options]
-        settings = {**(env or {}), **({"STOW_CRASH_AT": crash_at} if crash_at else {})}
+        settings = {**self.environment, **(env or {}), **({"STOW_CRASH_AT": crash_at} if crash_at else {})}
         process = await asyncio.to_thread(start_stow, self.dev, name, argv, settings)
         if ready:
             url = f"http://127.0.0.1:{port}/readyz"
@@ -168,6 +170,7 @@ async def installed(
     started: bool = True,
     operator_options: Sequence[str] = (),
     gateway_options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Installation]:
     """Both processes in a cluster that holds no custom resource; everything is taken away again at the end."""
     await _system_namespace(cluster)
@@ -187,6 +190,7 @@ async def installed(
                     port,
                     operator_options=operator_options,
                     gateway_options=gateway_options,
+                    environment=environment or {},
                 )
                 if started:
                     await found.start()
