@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from stow.errors import (
     ContainerNotAllowedError,
     ContainerNotFoundError,
     ContainerTakenError,
+    CredentialsInvalidError,
     InvalidKeyError,
     InvalidReferenceError,
     NotFoundError,
@@ -31,9 +33,9 @@ from stow.errors import (
     StowError,
 )
 from stow.storage.config import StoreConfig
-from stow.storage.driver import Driver
+from stow.storage.driver import Capabilities, Driver
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import CopyOptions, Marker, ObjectMetadata, Origin, Scope, WriteOptions
+from stow.storage.model import CopyOptions, Marker, Method, ObjectMetadata, Origin, Scope, WriteOptions
 from stow.storage.names import DataReference
 from stow.storage.operations import EXISTENCE_TTL
 from stow.storage.store import StowStore, copy_between
@@ -413,19 +415,23 @@ async def test_a_copy_between_stores_ends_its_read_when_the_write_fails(setup: S
 # Locations
 
 
+def signed_by(setup: Setup, signer: Driver) -> StowStore:
+    return StowStore(
+        StoreConfig("uid", base_container="base"),
+        setup.driver,
+        clock=setup.clock,
+        metrics=StoreMetrics(CollectorRegistry()).bind(kind="memory", location="x"),
+        cursor_key=b"k",
+        signed_url=signer,
+    )
+
+
 async def test_the_probe_asks_each_backend_once(setup: Setup) -> None:
     store = setup.store()
     await store.probe()
     assert setup.driver.calls == ["probe"]
     second = Counting(setup.memory)
-    both = StowStore(
-        store.config,
-        setup.driver,
-        clock=setup.clock,
-        metrics=StoreMetrics(CollectorRegistry()).bind(kind="memory", location="x"),
-        cursor_key=b"k",
-        signed_url=second,
-    )
+    both = signed_by(setup, second)
     await both.probe()
     assert (setup.driver.calls, second.calls) == (["probe", "probe"], ["probe"])
 
@@ -438,15 +444,38 @@ async def test_credentials_that_only_sign_need_no_right_on_the_base_container(se
             if container is not None:
                 raise AccessDeniedError("not allowed to list")
 
-    store = StowStore(
-        StoreConfig("uid", base_container="base"),
-        setup.driver,
-        clock=setup.clock,
-        metrics=StoreMetrics(CollectorRegistry()).bind(kind="memory", location="x"),
-        cursor_key=b"k",
-        signed_url=SignsAlone(setup.memory),
-    )
-    await store.probe()
+    await signed_by(setup, SignsAlone(setup.memory)).probe()
+
+
+async def test_a_probe_says_that_it_is_the_signer_who_is_refused(setup: Setup) -> None:
+    class Refused(Counting):
+        async def probe(self, container: str | None) -> None:
+            raise AccessDeniedError("Refused.", status=403)
+
+    with pytest.raises(AccessDeniedError) as raised:
+        await signed_by(setup, Refused(setup.memory)).probe()
+    assert raised.value.message == "With spec.signedURL.credentials: Refused."
+    assert raised.value.status == 403
+
+
+async def test_a_signer_of_another_account_is_refused(setup: Setup) -> None:
+    """The same name would mean somebody else's container there, which no rule of the location has let in."""
+    stranger = MemoryDriver(clock=setup.clock, identity="mem://somebody-else")
+    with pytest.raises(CredentialsInvalidError, match=r"^With spec\.signedURL\.credentials: .* another account"):
+        await signed_by(setup, stranger).probe()
+
+
+async def test_what_can_be_signed_is_up_to_who_signs(setup: Setup) -> None:
+    class Signs(Counting):
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(
+                setup.memory.capabilities, markers=False, sign_methods=frozenset({Method.PUT}), max_signed_expiry_s=7
+            )
+
+    found = signed_by(setup, Signs(setup.memory)).capabilities
+    assert (found.sign_methods, found.max_signed_expiry_s) == (frozenset({Method.PUT}), 7)
+    assert found.markers is setup.memory.capabilities.markers is True
 
 
 async def test_closing_a_store_ends_its_loads_and_its_drivers(setup: Setup) -> None:

@@ -7,10 +7,8 @@ itself may hold anything, so only the type of it is logged.
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +22,7 @@ from stow.storage.crashpoints import Crash, no_crash
 from stow.storage.driver import Driver
 from stow.storage.egress import EgressPolicy, Resolve, system_resolve
 from stow.storage.metrics import StoreMetrics
+from stow.storage.signing import naming_the_signer
 from stow.storage.store import StowStore
 
 Factory = Callable[[DriverPlan], Driver]
@@ -95,16 +94,13 @@ class StoreBuilder:
         plan = wanted.plan
         main = self.factories[plan.main.member](plan.main)
         try:
-            with _naming_the_signer():
+            with naming_the_signer():
                 signer = self.factories[plan.signed_url.member](plan.signed_url) if plan.signed_url else None
         except BaseException:
             discard(self._store(ref, wanted, main, None))
             raise
         store = self._store(ref, wanted, main, signer)
         try:
-            if signer is not None:
-                with _naming_the_signer():
-                    await signer.probe(None)
             await store.probe()
         except BaseException:
             discard(store)
@@ -121,15 +117,3 @@ class StoreBuilder:
             signed_url=signer,
             crash=self.crash,
         )
-
-
-@contextmanager
-def _naming_the_signer() -> Iterator[None]:
-    """Both drivers lead to one backend: without this nobody could tell whose credentials it refused."""
-    try:
-        yield
-    except StowError as error:
-        named = copy.copy(error)
-        named.message = f"With spec.signedURL.credentials: {error.message}"
-        named.args = (named.message,)
-        raise named from error

@@ -1,13 +1,17 @@
-"""What a signed URL may be asked to bind: checked before any I/O, never silently left out."""
+"""What a signed URL may be asked to bind: checked before any I/O, never silently left out. And who signs, where that is somebody else."""
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
-from stow.errors import InvalidArgumentError, UnsupportedError
+from stow.errors import CredentialsInvalidError, InvalidArgumentError, StowError, UnsupportedError
 from stow.storage.attributes import MAX_HEADER_CHARS
-from stow.storage.driver import Capabilities
+from stow.storage.driver import Capabilities, Driver
 from stow.storage.model import Method, SignBinding, SignedURLProperties
 from stow.storage.names import printable
 
@@ -72,3 +76,40 @@ def _check_headers(properties: SignedURLProperties) -> None:
             raise InvalidArgumentError(
                 f"The value of {printable(name)} must be printable ASCII of 1 to {MAX_HEADER_CHARS} characters."
             )
+
+
+@contextmanager
+def naming_the_signer() -> Iterator[None]:
+    """Both drivers of a location lead to one backend: without this nobody could tell whose credentials it refused."""
+    try:
+        yield
+    except StowError as error:
+        named = copy.copy(error)
+        named.message = f"With spec.signedURL.credentials: {error.message}"
+        named.args = (named.message,)
+        raise named from error
+
+
+async def probe_signer(signer: Driver, main: Driver) -> None:
+    """Ask of signing credentials only to be known: they may be allowed to read objects and nothing else.
+
+    Raises:
+        CredentialsInvalidError: they are of another account, where the same name would mean somebody else's container.
+        StowError: whatever the backend says to them. Each says that it speaks of the signer.
+    """
+    with naming_the_signer():
+        await signer.probe(None)
+        if signer.identity != main.identity:
+            raise CredentialsInvalidError(
+                "They are of another account than the location's own; use some of the same one."
+            )
+
+
+def signs_as(main: Capabilities, signer: Capabilities) -> Capabilities:
+    """What a location can do whose URLs somebody else signs."""
+    return replace(
+        main,
+        sign_methods=signer.sign_methods,
+        sign_binds=signer.sign_binds,
+        max_signed_expiry_s=signer.max_signed_expiry_s,
+    )

@@ -52,7 +52,7 @@ from stow.storage.model import (
 )
 from stow.storage.names import DataReference, printable
 from stow.storage.operations import Containers
-from stow.storage.signing import check_bindings
+from stow.storage.signing import check_bindings, probe_signer, signs_as
 
 MAX_PAGE = 1000
 """What S3, Google and Azure give at most in one page (Azure's 5,000 is the exception)."""
@@ -124,21 +124,25 @@ class StowStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this location's backend can do, as far as the probe has found out."""
-        return self._main.capabilities
+        """What this location's backend can do, as far as the probe has found out; what can be signed is up to who signs."""
+        signing = self.get_location(LocationID.SIGNED_URL)
+        return (
+            self._main.capabilities
+            if signing is self._main
+            else signs_as(self._main.capabilities, signing.capabilities)
+        )
 
     async def probe(self) -> None:
         """Ask whether the backend answers and takes the credentials; needs neither list-all nor create rights.
 
         Raises:
-            CredentialsError, EndpointForbiddenError, BackendError.
+            CredentialsError, EndpointForbiddenError, BackendError. What concerns who signs says so.
         """
         with self._metrics.operation("probe"):
             await self._main.probe(self.config.base_container)
             signing = self.get_location(LocationID.SIGNED_URL)
             if signing is not self._main:
-                # That its credentials are known is enough: they may be allowed to read objects and nothing else.
-                await signing.probe(None)
+                await probe_signer(signing, self._main)
 
     # Containers
 
