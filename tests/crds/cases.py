@@ -35,6 +35,7 @@ def container(**changes: Any) -> dict[str, Any]:
     return {"locationRef": {"kind": SL, "name": "primary"}, **changes}
 
 
+TAG_KEY = "keys must be 1 to 63 letters, digits and inner '.', '_' and '-'"
 UNION = "exactly one of s3, google, azure, swift, oracle and local must be set"
 URL = "must be a URL such as https://s3.example.com:9000, without user, path, query and fragment"
 SIGNED_URL = "must be a URL such as https://objects.example.com, without user, query and fragment"
@@ -186,6 +187,13 @@ BAD = [
     Case("tags-list", SC, container(tags=["a"]), "spec.tags in body must be of type object"),
     Case("tags-number", SC, container(tags={"a": 1}), "spec.tags.a in body must be of type string"),
     Case("tags-many", SC, container(tags={f"k{at}": "v" for at in range(41)}), "must have at most 40 items"),
+    Case("tags-key", SC, container(tags={"a b": "v"}), TAG_KEY),
+    Case("tags-key-empty", SC, container(tags={"": "v"}), TAG_KEY),
+    Case("tags-key-unicode", SC, container(tags={"ü": "v"}), TAG_KEY),
+    Case("tags-key-line", SC, container(tags={"a\n": "v"}), TAG_KEY),
+    Case("tags-key-long", SC, container(tags={"k" * 64: "v"}), TAG_KEY),
+    Case("tags-key-huge", SC, container(tags={"k" * 100_000: "v"}), TAG_KEY),
+    Case("tags-key-mark", SC, container(tags={"StowStore.io-uid": "v"}), "keys must not begin with stowstore, which is the owner's mark"),
     Case("tags-long", SC, container(tags={"a": "v" * 256}), "may not be more than 255"),
     Case("versioning", SC, container(versioning="Enabled"), "must be of type boolean"),
     Case("expiry-negative", SC, container(expireAfterDays=-1), "should be greater than or equal to 0"),
@@ -248,6 +256,7 @@ GOOD = [
     Case("container-cluster", SC, {"locationRef": {"kind": CSL, "name": "shared"}}, name="ab"),
     Case("container-named", SC, container(containerName="a" * 63, provision="LoadOrCreate", deletionPolicy="DeleteIfEmpty", suspend=True), name="x"),  # noqa: E501
     Case("container-settings", SC, container(tags={"a.b-c": "", "x": "ü y"}, versioning=False, expireAfterDays=0, driftPolicy="Enforce")),
+    Case("container-tags", SC, container(tags={f"{at:02}.{'k' * 60}": "v" * 255 for at in range(40)})),
     Case("container-load", SC, container(provision="Load")),
     *kinds.GOOD,
 ]  # fmt: skip

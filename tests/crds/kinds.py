@@ -143,6 +143,8 @@ SWIFT_BAD = [
 
 SWIFT_GOOD = [
     Case("swift", SL, swift()),
+    Case("swift-host-v1", SL, swift(authURL="https://v1")),
+    Case("swift-host-v1-cluster", CSL, swift(authURL="https://v1.0/", region="a")),
     Case("swift-v1", SL, of("swift", {"authURL": "https://h/auth/v1.0"})),
     Case(
         "swift-v3-at-v1",
