@@ -220,7 +220,7 @@ async def test_signed_urls_come_from_credentials_of_their_own_and_end_with_them(
     await remove_user(minio, second)
     assert (await web.ask("GET", new.json["url"])).status == 403
     assert (await put()).status == 200, "what does not sign is not touched"
-    await cluster.patch(signer, {"stringData": keys_of(first)})  # a change, so that it is tried
+    await cluster.patch(location, {"spec": {"limits": {"maxWriteBytes": 100}}})  # has it looked at now
     found = await cluster.reason(location, "CredentialsInvalid", "CredentialsValid")
     said = message(found, "CredentialsValid")
     assert "spec.signedURL.credentials" in said
