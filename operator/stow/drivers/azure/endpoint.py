@@ -1,7 +1,7 @@
 """Which URL a blob has: the account's endpoint, its path where an emulator has one, and how names are encoded into it.
 
 Refuses endpoints with a query or credentials, and those of another account. The identity of an account in one of Azure's clouds is its
-public name, whichever of its doors (private link, DNS zone) is used; of every other endpoint it is host, port and path.
+public name, whichever of its doors (private link, DNS zone, routing) is used; of every other endpoint it is host, port and path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stow.errors import InvalidSpecError
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)*")
 _AZURE: Final = re.compile(
-    r"(?P<account>[a-z0-9]+)(?:-secondary)?(?:\.privatelink)?(?:\.z\d+)?"
+    r"(?P<account>[a-z0-9]+)(?:-[a-z0-9]+)*(?:\.privatelink)?(?:\.z\d+)?"
     r"\.blob\.(?P<cloud>core\.windows\.net|storage\.azure\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net)"
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

@@ -18,6 +18,7 @@ from stow.errors import InvalidSpecError
 from stow.transport.wire import Request
 
 DEFAULT_ENDPOINT: Final = "https://storage.googleapis.com"
+_GOOGLE: Final = ".googleapis.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,12 @@ class Endpoint:
 
     @property
     def identity(self) -> str:
-        """Bucket names are global at Google, so the host is all of it."""
-        return f"gs://{self.base.authority}" if not self.base.is_default_port() else f"gs://{self.host}"
+        """Bucket names are global at Google, so the host is all of it, and all of Google's hosts (regional, private, mTLS) are one."""
+        host = self.host.lower().rstrip(".")
+        if f".{host}".endswith(_GOOGLE):
+            return f"gs://{URL(DEFAULT_ENDPOINT).host}"
+        host = f"[{host}]" if ":" in host else host
+        return f"gs://{host}" if self.base.is_default_port() else f"gs://{host}:{self.base.port}"
 
     def xml(self, bucket: str, key: str) -> URL:
         """An object in the XML API, path style. Slashes stay, as Google's SDK has them, but where somebody on the way could take the
