@@ -145,10 +145,10 @@ class Wire:
 
     async def _open(self, request: Request) -> aiohttp.ClientResponse:
         try:
-            try:
-                prepared = await self._api.prepare(request)
-            except StowError as exc:
-                raise UnauthorizedError(exc) from exc
+            prepared = await self._prepared(request)
+            if isinstance(prepared, StowError):
+                # Not within a handler, and from the error's own cause: whoever raises the error from this must not close a circle.
+                raise UnauthorizedError(prepared) from prepared.__cause__
             response = await self._succeeded(
                 await self.connections.send(request.method, prepared.url, headers=prepared.headers, body=request.body)
             )
@@ -160,6 +160,12 @@ class Wire:
                 await request.body.stopped()
             raise
         return response
+
+    async def _prepared(self, request: Request) -> Prepared | StowError:
+        try:
+            return await self._api.prepare(request)
+        except StowError as exc:
+            return exc
 
     async def pause_before_repeating(self, attempt: int, *, at_least_s: float = 0.0) -> None:
         """Count a repetition and wait a little, longer after each ``attempt`` (from 1)."""

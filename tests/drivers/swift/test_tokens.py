@@ -279,12 +279,52 @@ async def test_what_keystone_says_is_reduced_to_one_of_ours(
         with pytest.raises(expected) as raised:
             await driver.container_exists("c")
         await driver.aclose()
-    told = ""
+    chain: list[BaseException] = []
     error: BaseException | None = raised.value
     while error is not None:
-        told += repr(error) + str(vars(error) if hasattr(error, "__dict__") else "")
+        assert error not in chain  # whoever walks it must come to an end
+        chain.append(error)
         error = error.__cause__ or error.__context__
+    told = "".join(repr(each) + str(getattr(each, "__dict__", "")) for each in chain)
     assert not any(secret in told + caplog.text for secret in (CANARY, "password-canary", "127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([http(503), http(500)], 3),
+        ([http(503)] * 3, 3),
+        ([http(503, retry_after="9")], 1),  # behind the deadline
+        ([http(401)], 1),
+        ([http(403)], 1),
+    ],
+)
+async def test_a_token_is_asked_for_three_times_at_most(answers: list[bytes], asked: int) -> None:
+    """However often the request that needs it might be repeated."""
+    left = list(answers)
+    cloud = Cloud()
+    cloud.keystone = lambda seen: left.pop(0) if left else cloud.token(seen)
+    async with serve(cloud) as stub:
+        driver = stub_driver(stub.endpoint)
+        if len(answers) == 2:
+            assert await driver.container_exists("c")
+        else:
+            with pytest.raises(StowError):
+                await driver.container_exists("c")
+        await driver.aclose()
+    assert len([seen for seen in stub.requests if seen.method == "POST"]) == asked
+
+
+async def test_the_authentications_wish_for_patience_is_granted() -> None:
+    left = [http(429, retry_after="1")]
+    cloud = Cloud()
+    cloud.keystone = lambda seen: left.pop() if left else cloud.token(seen)
+    async with serve(cloud) as stub:
+        driver = stub_driver(stub.endpoint)
+        begun_s = asyncio.get_running_loop().time()
+        assert await driver.container_exists("c")
+        assert asyncio.get_running_loop().time() - begun_s >= 1
+        await driver.aclose()
 
 
 async def test_tokens_and_keys_show_in_no_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,11 +2,12 @@
 
 The SDK's requests go out over the driver's own connections (its session is ours), in a small thread pool; it follows no redirect, reads no
 environment and no file, and nothing that it raises gets out, because its exceptions quote the backend. Which project a token is for is
-held against the configuration, which the driver's identity is made of. A token is fetched once for all who wait.
+held against the configuration, which the driver's identity is made of. A token is fetched once for all who wait, in at most three attempts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,16 +24,25 @@ from yarl import URL
 from stow.drivers.swift.config import Anonymous, ApplicationCredential, Password, SwiftConfig, V1User
 from stow.drivers.swift.endpoint import Account, StorageURL, storage_url
 from stow.drivers.swift.translate import auth_error, nonsense, sdk_error
-from stow.errors import CredentialsInvalidError, StowError
+from stow.errors import (
+    BackendFailedError,
+    BackendThrottledError,
+    BackendUnreachableError,
+    CredentialsInvalidError,
+    StowError,
+)
 from stow.storage.clock import Clock
 from stow.transport.connections import Answer, Connections, Outside
 from stow.transport.faults import AnswerError
 from stow.transport.renewing import Lease, Renewing
 from stow.transport.requests_session import requests_session
 from stow.transport.threads import Threads
-from stow.transport.wire import Prepared, Request, Wire
+from stow.transport.wire import retry_after_s
 
 SERVICE: Final = "object-store"
+_ATTEMPTS: Final = 3
+_BACKOFF_S: Final = 0.1
+_REPEATABLE: Final = (BackendUnreachableError, BackendThrottledError, BackendFailedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,9 @@ class Tokens:
         self._threads = Threads(
             "stow-swift", threads=config.sdk_threads, request_s=config.deadlines.request_s, foreign=sdk_error
         )
-        self._wire = Wire(_AuthApi(), connections, clock=clock, outside=outside)
+        self._connections = connections
+        self._clock = clock
+        self._jitter = (outside or Outside()).jitter
         self._renewing = Renewing(self._fetch, clock=clock)
         self._given: Lease[Access] | None = None
 
@@ -160,22 +172,21 @@ class Tokens:
             )
 
     async def _carry(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
-        return await self._wire.carry(method, url, headers=headers, body=body)
-
-
-class _AuthApi:
-    """Implements :class:`stow.transport.wire.HttpApi` for what the SDK sends, which is authorized already."""
-
-    async def prepare(self, request: Request) -> Prepared:
-        raise RuntimeError(f"a {request.method} of the SDK is carried as it is")
-
-    async def renewed(self, answer: AnswerError) -> bool:
-        del answer
-        return False
-
-    def refusal(self, response: object, body: bytes) -> AnswerError:
-        del body
-        return AnswerError(status=getattr(response, "status", 500))
-
-    def error(self, answer: AnswerError) -> StowError:
-        return auth_error(answer)
+        """A request of the SDK. It may be repeated: a token more does no harm. Raises: AnswerError: no success."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._config.deadlines.request_s
+        for attempt in range(1, _ATTEMPTS + 1):
+            asked_s = 0.0
+            try:
+                answer = await self._connections.carry(method, url, headers=headers, body=body)
+                if 200 <= answer.status < 300:
+                    return answer
+                asked_s = retry_after_s(answer.headers.get("retry-after", ""), now=self._clock()) or 0.0
+                raise AnswerError(status=answer.status)
+            except (AnswerError, StowError) as exc:
+                error = auth_error(exc) if isinstance(exc, AnswerError) else exc
+                patient = loop.time() + asked_s < end
+                if attempt == _ATTEMPTS or not patient or not isinstance(error, _REPEATABLE):
+                    raise
+            await asyncio.sleep(max(asked_s, _BACKOFF_S * 2**attempt * self._jitter()))
+        raise AssertionError("the loop above returns or raises")
