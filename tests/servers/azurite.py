@@ -28,12 +28,6 @@ READY_TIMEOUT_S = 60.0
 KEY_BYTES = 64
 """As long as Azure's own."""
 SCRIPT = Path("node_modules/azurite/dist/src/blob/main.js")
-PATIENT = (
-    "Object.defineProperty(require('http').Server.prototype, 'keepAliveTimeout', {get: () => 60000, set: () => {}});"
-    "Object.defineProperty(require('https').Server.prototype, 'keepAliveTimeout', {get: () => 60000, set: () => {}});"
-)
-"""It closes idle connections after 5 s, sooner than its clients, and its option for that has no effect: a request that goes out just
-then is lost."""
 _PASSED_ON = ("PATH", "LANG", "TMPDIR")
 """Nothing else of the environment: AZURITE_* and NODE_* of the user would change what the server does."""
 
@@ -64,12 +58,10 @@ def start_azurite(group: ProcessGroup, node: Path, *, name: str = "azurite", tls
     ca_path, tls_arguments = _tls(home) if tls else (None, [])
     context = ssl.create_default_context(cafile=str(ca_path)) if ca_path else None
     origin = f"{'https' if tls else 'http'}://127.0.0.1"
-    patient = home / "patient.js"
-    patient.write_text(PATIENT)
     environment = {variable: os.environ[variable] for variable in _PASSED_ON if variable in os.environ}
 
     def command(port: int) -> Command:
-        argv = [str(node), "--require", str(patient), str(node.parent / SCRIPT)]
+        argv = [str(node), str(node.parent / SCRIPT)]
         argv += ["--blobHost", "127.0.0.1", "--blobPort", str(port)]
         argv += ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent", *tls_arguments]
         env = {**environment, "HOME": str(home), "AZURITE_ACCOUNTS": f"{account}:{key}"}

@@ -28,6 +28,9 @@ from stow.transport.upload import Idle, Upload
 from stow.transport.xml import MAX_XML_BYTES
 
 MAX_ERROR_BYTES: Final = 64 * 1024
+_KEEPALIVE_S: Final = 4.0
+"""A connection that idled longer is not used again. Servers on Node (Azurite, some gateways) close theirs after 5 s, and a write that meets
+the closing end is not sent twice: it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class Connections:
                     use_dns_cache=False,  # so that the policy is asked at every connect
                     socket_factory=self._new_socket,
                     limit=self._limit,
+                    keepalive_timeout=_KEEPALIVE_S,
                     ssl=self._ssl_context if self._ssl_context is not None else True,
                 ),
                 timeout=aiohttp.ClientTimeout(

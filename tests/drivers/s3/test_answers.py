@@ -77,7 +77,7 @@ def test_listed_keys_are_decoded_exactly_once(text: str, key: str) -> None:
         b"<Error><Code>X</Code></Error>",
         b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>a</Key><Size>many</Size></Contents></ListBucketResult>",
-        b"<ListBucketResult><Contents><Key>%FF</Key><Size>1</Size></Contents></ListBucketResult>",
+        b"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%FF</Key><Size>1</Size></Contents></ListBucketResult>",
     ],
 )
 def test_a_listing_that_makes_no_sense_is_no_empty_listing(body: bytes) -> None:
@@ -210,3 +210,12 @@ def test_the_host_tells_some_dialects() -> None:
     assert dialect_of_host("s3.eu-west-1.amazonaws.com", aws=True) is Dialect.AWS
     assert dialect_of_host("id.r2.cloudflarestorage.com", aws=False) is Dialect.R2
     assert dialect_of_host("minio.example", aws=False) is None
+
+
+@pytest.mark.parametrize(("said", "key"), [("<EncodingType>url</EncodingType>", "a b/%"), ("", "a+b/%25")])
+def test_keys_are_decoded_where_the_answer_says_that_they_are_encoded(said: str, key: str) -> None:
+    """versitygw takes no notice of encoding-type: decoded, its key would be another one."""
+    item = "<Contents><Key>a+b/%25</Key><Size>1</Size><ETag>e</ETag></Contents><CommonPrefixes><Prefix>a+b/%25</Prefix></CommonPrefixes>"
+    page = listing(f"<ListBucketResult>{said}{item}</ListBucketResult>".encode())
+    assert [found.key for found in page.objects] == [key]
+    assert page.prefixes == (key,)

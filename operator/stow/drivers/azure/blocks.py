@@ -17,13 +17,13 @@ from typing import Final
 
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.commit import Target
-from stow.drivers.azure.cutting import Cutter, even_block_bytes, growing_block_bytes
 from stow.drivers.azure.headers import decode_md5, encode_md5
 from stow.drivers.azure.translate import answer_error
 from stow.errors import BackendError, BodyTooLongError, ChecksumMismatchError, LimitExceededError
 from stow.storage.checksums import new_md5
 from stow.storage.model import ObjectMetadata
 from stow.transport.commit import LostAnswerError, commit
+from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
 from stow.transport.faults import DIGEST, AnswerError
 from stow.transport.headers import http_date
 from stow.transport.upload import Upload, each
@@ -49,15 +49,15 @@ async def upload_known(backend: Backend, target: Target, body: AsyncIterator[byt
     """A body of known size, in even blocks that are streamed in turn. Errors of ``commit.settled``'s sender."""
     settings = backend.blocks
     wanted = min(settings.streamed_block_bytes, settings.max_block_bytes)
-    block_bytes = even_block_bytes(size_bytes, wanted_bytes=wanted, max_blocks=settings.max_blocks)
-    cutter = Cutter(body)
+    block_bytes = even_part_bytes(size_bytes, wanted_bytes=wanted, max_parts=settings.max_blocks)
+    cutter = Cutter(body, new_md5())
     number = 0
     for number, start in enumerate(range(0, size_bytes, block_bytes), start=1):
         length = min(block_bytes, size_bytes - start)
         await _stream_block(backend, target, number, cutter.take(length), length)
     if not await cutter.at_end():  # also where the body says that the object must not come to be
         raise BodyTooLongError("The body is longer than was announced.")
-    return await put_list(backend, target, number, Whole(cutter.taken_bytes, cutter.md5.digest()))
+    return await put_list(backend, target, number, Whole(cutter.taken_bytes, cutter.summed.digest()))
 
 
 async def upload_unknown(
@@ -98,7 +98,7 @@ async def upload_unknown(
                     raise
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return await put_list(backend, target, number, Whole(cutter.taken_bytes, cutter.md5.digest()))
+    return await put_list(backend, target, number, Whole(cutter.taken_bytes, cutter.summed.digest()))
 
 
 async def put_list(backend: Backend, target: Target, blocks: int, whole: Whole) -> ObjectMetadata:
@@ -126,10 +126,10 @@ def _next_block_bytes(backend: Backend, number: int, first_bytes: int) -> int:
     settings = backend.blocks
     if number > settings.max_blocks:
         raise LimitExceededError("The body has more blocks than the backend takes. Announce its size.")
-    return growing_block_bytes(
+    return growing_part_bytes(
         number,
         first_bytes=first_bytes,
-        max_blocks=settings.max_blocks,
+        max_parts=settings.max_blocks,
         ceiling_bytes=min(settings.max_block_bytes, backend.budget.total_bytes),
     )
 

@@ -95,5 +95,3 @@ class AzureConfig:
     ssl_context: ssl.SSLContext | None = None
     """Trust of a private CA; None is the system's trust."""
     max_connections: int = 100
-    sdk_threads: int = 4
-    """Not used: the SDK of Azure is asynchronous. It stands here because all kinds have it."""

@@ -19,13 +19,13 @@ from typing import Final
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.blocks import Whole, block_request, put_list, upload_known
 from stow.drivers.azure.commit import Target, settled
-from stow.drivers.azure.cutting import even_block_bytes
 from stow.drivers.azure.headers import attribute_headers, condition_headers
 from stow.drivers.azure.objects import head, open_read
 from stow.drivers.azure.translate import answer_error
 from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_stream
 from stow.errors import BackendFailedError, NotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
+from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.stream import Stream
@@ -100,8 +100,8 @@ async def _from_url(
     backend: Backend, target: Target, seen: ObjectMetadata, source: Mapping[str, str]
 ) -> ObjectMetadata:
     settings = backend.blocks
-    block_bytes = even_block_bytes(
-        seen.size_bytes, wanted_bytes=settings.copy_block_bytes, max_blocks=settings.max_blocks
+    block_bytes = even_part_bytes(
+        seen.size_bytes, wanted_bytes=settings.copy_block_bytes, max_parts=settings.max_blocks
     )
     slots = asyncio.Semaphore(settings.concurrency)
 

@@ -15,7 +15,6 @@ from typing import Final
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.blocks import upload_known, upload_unknown
 from stow.drivers.azure.commit import Target, settled
-from stow.drivers.azure.cutting import Cutter
 from stow.drivers.azure.headers import BLOCK_BLOB, attribute_headers, condition_headers, decode_md5, encode_md5
 from stow.drivers.azure.objects import delete
 from stow.errors import BackendFailedError, ChecksumMismatchError, LimitExceededError
@@ -23,6 +22,7 @@ from stow.storage.checksums import RunningHash, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
 from stow.transport.commit import LostAnswerError, commit
 from stow.transport.connections import Answer
+from stow.transport.cutting import Cutter
 from stow.transport.faults import DIGEST
 from stow.transport.headers import http_date
 from stow.transport.upload import Upload, each
@@ -124,7 +124,7 @@ async def _write_unknown(
     backend: Backend, target: Target, body: AsyncIterator[bytes], options: WriteOptions
 ) -> ObjectMetadata:
     """Buffer up to the first block; a body that ends in it goes up in one Put Blob."""
-    cutter = Cutter(body)
+    cutter = Cutter(body, new_md5())
     first_bytes = min(backend.blocks.first_block_bytes, backend.budget.total_bytes)
     await backend.budget.acquire(first_bytes)
     held = True

@@ -18,7 +18,6 @@ from yarl import URL
 
 from stow.drivers.google.api import RESUME
 from stow.drivers.google.backend import Backend
-from stow.drivers.google.chunks import Cutter
 from stow.drivers.google.endpoint import Located
 from stow.drivers.google.headers import FIELDS, HASH, checksum
 from stow.drivers.google.translate import answer_error
@@ -33,9 +32,11 @@ from stow.drivers.google.writing import (
     written,
 )
 from stow.errors import BackendFailedError, BodyTooLongError, StowError
+from stow.storage.checksums import new_crc32c
 from stow.storage.model import ObjectMetadata, WriteOptions
 from stow.transport.commit import commit
 from stow.transport.connections import Answer
+from stow.transport.cutting import Cutter
 from stow.transport.faults import AnswerError
 from stow.transport.upload import Upload, each
 
@@ -67,7 +68,9 @@ async def write(
         return await put_bytes(backend, target, [chunk async for chunk in body], attributes)
     if size_bytes <= backend.uploads.single_bytes:
         return await put_stream(backend, target, body, size_bytes, attributes)
-    return await settled(backend, target, attributes, lambda: _upload_known(backend, target, Cutter(body), size_bytes))
+    return await settled(
+        backend, target, attributes, lambda: _upload_known(backend, target, Cutter(body, new_crc32c()), size_bytes)
+    )
 
 
 async def _upload_known(backend: Backend, target: Target, cutter: Cutter, size_bytes: int) -> ObjectMetadata:
@@ -88,7 +91,7 @@ async def _write_unknown(
     backend: Backend, target: Target, body: AsyncIterator[bytes], options: WriteOptions
 ) -> ObjectMetadata:
     """Buffer up to the first chunk; a body that ends in it goes up in one request."""
-    cutter = Cutter(body)
+    cutter = Cutter(body, new_crc32c())
     chunk_bytes = max(GRAIN_BYTES, min(backend.uploads.chunk_bytes, backend.budget.total_bytes))
     chunk_bytes -= chunk_bytes % GRAIN_BYTES
     async with backend.budget.share(chunk_bytes):
@@ -189,7 +192,7 @@ async def _send_chunk(
 
 
 async def _finish(backend: Backend, target: Target, session: URL, cutter: Cutter, chunk: list[bytes]) -> ObjectMetadata:
-    size_bytes, crc32c = cutter.taken_bytes, cutter.crc32c.digest()
+    size_bytes, crc32c = cutter.taken_bytes, cutter.summed.digest()
     length = sum(map(len, chunk))
     headers = {
         "content-range": f"bytes {size_bytes - length}-{size_bytes - 1}/{size_bytes}",

@@ -15,13 +15,13 @@ from stow.drivers.s3.commit import Target, settled
 from stow.drivers.s3.headers import attribute_headers, md5_of_etag
 from stow.drivers.s3.multipart import Part, committed_etag, run_upload
 from stow.drivers.s3.objects import head
-from stow.drivers.s3.parts import even_part_bytes
 from stow.drivers.s3.sigv4 import encode_path
 from stow.drivers.s3.translate import answer_error
 from stow.drivers.s3.writing import check_conditional_complete, conditions_for, put_bytes
 from stow.errors import BackendFailedError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
 from stow.transport.commit import LostAnswerError, commit
+from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.wire import Request

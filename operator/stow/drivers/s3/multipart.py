@@ -18,11 +18,11 @@ from datetime import timedelta
 from typing import Final
 from xml.sax.saxutils import escape
 
-from stow.drivers.s3.answers import decode_key, etag_of
+from stow.drivers.s3.answers import etag_of, key_decoder
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.commit import Target, trailer_headers
+from stow.drivers.s3.framing import framed, framed_bytes
 from stow.drivers.s3.headers import CHECKSUM, checksum_header
-from stow.drivers.s3.parts import Cutter, even_part_bytes, framed, framed_bytes, growing_part_bytes
 from stow.drivers.s3.sigv4 import STREAMING_TRAILER
 from stow.drivers.s3.translate import answer_error
 from stow.errors import BackendError, BackendFailedError, BodyTooLongError, LimitExceededError, StowError
@@ -30,6 +30,7 @@ from stow.storage.checksums import new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata
 from stow.transport.commit import LostAnswerError, commit
 from stow.transport.connections import Answer
+from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.upload import Upload, each
@@ -60,7 +61,7 @@ async def upload_known(backend: Backend, target: Target, body: AsyncIterator[byt
     """A body of known size, in even parts that are streamed in turn. Errors of ``commit.settled``'s sender."""
     settings = backend.multipart
     part_bytes = even_part_bytes(size_bytes, wanted_bytes=settings.streamed_part_bytes, max_parts=settings.max_parts)
-    cutter = Cutter(body)
+    cutter = Cutter(body, new_crc32c())
 
     async def send(upload_id: str) -> tuple[list[Part], ObjectMetadata]:
         parts = []
@@ -221,7 +222,7 @@ def _part(answer: Answer, number: int, crc32c: str | None) -> Part:
 
 
 def _whole(cutter: Cutter) -> ObjectMetadata:
-    return ObjectMetadata(exists=True, size_bytes=cutter.taken_bytes, crc32c=cutter.crc32c.digest())
+    return ObjectMetadata(exists=True, size_bytes=cutter.taken_bytes, crc32c=cutter.summed.digest())
 
 
 async def _created(backend: Backend, target: Target, *, checksums: bool) -> str:
@@ -344,13 +345,14 @@ async def sweep(backend: Backend, bucket: str, older_than: timedelta) -> int:
         except AnswerError as exc:
             raise answer_error(exc, container_only=True) from exc
         page = expect(parse(answer.body), "ListMultipartUploadsResult")
+        decoded = key_decoder(page)
         for upload in page.all("Upload"):
             initiated = timestamp(upload.get("Initiated"))
             if initiated is not None and initiated <= latest:
-                await abort(backend, bucket, decode_key(upload.get("Key")), upload.get("UploadId"))
+                await abort(backend, bucket, decoded(upload.get("Key")), upload.get("UploadId"))
                 swept += 1
         following = [
-            ("key-marker", decode_key(page.get("NextKeyMarker"))),
+            ("key-marker", decoded(page.get("NextKeyMarker"))),
             ("upload-id-marker", page.get("NextUploadIdMarker")),
         ]
         if page.get("IsTruncated") != "true" or following == marker:

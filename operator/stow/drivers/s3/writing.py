@@ -12,10 +12,10 @@ from typing import Final
 
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.commit import Target, settled, trailer_headers
+from stow.drivers.s3.framing import framed, framed_bytes
 from stow.drivers.s3.headers import CHECKSUM, attribute_headers, checksum_header, condition_headers, md5_of_etag
 from stow.drivers.s3.multipart import upload_known, upload_unknown
 from stow.drivers.s3.objects import head
-from stow.drivers.s3.parts import Cutter, framed, framed_bytes
 from stow.drivers.s3.sigv4 import STREAMING_TRAILER
 from stow.errors import (
     BackendFailedError,
@@ -28,6 +28,7 @@ from stow.storage.checksums import RunningHash, new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
 from stow.transport.commit import LostAnswerError, commit
 from stow.transport.connections import Answer
+from stow.transport.cutting import Cutter
 from stow.transport.upload import Upload, each
 from stow.transport.wire import Request
 
@@ -151,7 +152,7 @@ async def _write_unknown(
     backend: Backend, target: Target, body: AsyncIterator[bytes], options: WriteOptions
 ) -> ObjectMetadata:
     """Buffer up to the first part; a body that ends in it goes up in one PUT."""
-    cutter = Cutter(body)
+    cutter = Cutter(body, new_crc32c())
     first_bytes = min(backend.multipart.first_part_bytes, backend.budget.total_bytes)
     await backend.budget.acquire(first_bytes)
     held = True
