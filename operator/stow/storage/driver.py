@@ -114,7 +114,8 @@ class ContainerDriver(Protocol):
     def identity(self) -> str:
         """Which backend this is, without the container: equal for two locations exactly when a container name means the same container.
 
-        For example ``s3://minio.example:9000`` or ``file:///var/lib/stow/team-a``. Holds no secret.
+        For example ``s3://minio.example:9000`` or ``file:///var/lib/stow/team-a``. Holds no secret. Final after the first successful
+        probe, and the same from then on.
         """
         ...
 

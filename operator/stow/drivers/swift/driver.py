@@ -81,7 +81,7 @@ class SwiftDriver:
 
     @property
     def identity(self) -> str:
-        return self._account.identity
+        return self._tokens.identity
 
     @property
     def capabilities(self) -> Capabilities:

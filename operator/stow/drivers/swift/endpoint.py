@@ -1,9 +1,9 @@
 """Where tokens are had, where objects are, and which account that is.
 
-The identity of an account is told without asking anybody, because it is pinned in a container's status before and after any answer: the
-host that gives the tokens, the region and the project as they are configured (V1: the account that the user's name begins with; anonymous:
-the storage URL). Neither user, key, application credential nor interface is part of it, so that rotating one changes nothing. What the
-token then says is held against it (tokens.py). Two spellings of one project, its id and its name, count as two.
+The identity of an account is the host that gives the tokens, and what a token of it says: the project's id and the region of the catalog.
+So a project's name and its id, and a region that is named and one that is the first, are the same account; before the first token it is
+what the configuration says. V1: the account that the user's name begins with; anonymous: the storage URL. Neither user, key, application
+credential nor interface is part of it, so that rotating one changes nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def storage_url(text: str) -> StorageURL:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account of a configuration, as far as that tells. ``version=None``: no authentication."""
+    """The account of a configuration, as far as that tells. ``version=None``: no authentication.
+
+    ``identity`` is final but for V3, where a token has the last word (:meth:`told`).
+    """
 
     auth_url: str
     version: AuthVersion | None
@@ -69,6 +72,10 @@ class Account:
     @property
     def host(self) -> str:
         return URL(self.auth_url, encoded=True).raw_host or ""
+
+    def told(self, *, region: str | None, project_id: str) -> str:
+        """The identity by what a token of Keystone says."""
+        return f"sw://{self.auth_url.split('/', 3)[2]}/{_segment(region or '')}/projects/{_segment(project_id)}"
 
     @classmethod
     def of(cls, config: SwiftConfig) -> Account:

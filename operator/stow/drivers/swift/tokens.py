@@ -1,8 +1,9 @@
 """Tokens and the account's storage URL, by keystoneauth: V3 from Keystone, V1 by python-swiftclient's plugin.
 
 The SDK's requests go out over the driver's own connections (its session is ours), in a small thread pool; it follows no redirect, reads no
-environment and no file, and nothing that it raises gets out, because its exceptions quote the backend. Which project a token is for is
-held against the configuration, which the driver's identity is made of. A token is fetched once for all who wait, in at most three attempts.
+environment and no file, and nothing that it raises gets out, because its exceptions quote the backend. Which project a token is for is held
+against the configuration, and which account it leads to is the driver's identity, which no later token may change. A token is fetched once
+for all who wait, in at most three attempts.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Access:
     """What a request needs. ``token=None``: anonymous."""
 
     storage: StorageURL
+    identity: str
+    """Of the account."""
     token: str | None = field(default=None, repr=False)
 
 
@@ -77,6 +80,11 @@ class Tokens:
     def anonymous(self) -> bool:
         return isinstance(self._config.credentials, Anonymous)
 
+    @property
+    def identity(self) -> str:
+        """Of the account, by the first token; before it, by the configuration."""
+        return self._given.value.identity if self._given is not None else self._account.identity
+
     async def access(self) -> Access:
         """The present one, fetched or renewed where it is time.
 
@@ -100,12 +108,16 @@ class Tokens:
 
     async def _fetch(self) -> Lease[Access]:
         if self.anonymous:
-            lease = Lease(Access(storage_url(self._account.auth_url)))
+            lease = Lease(Access(storage_url(self._account.auth_url), self._account.identity))
         else:
             try:
                 lease = await self._threads.run(self._authenticate)
             except AnswerError as exc:
                 raise auth_error(exc) from exc
+        if self._given is not None and lease.value.identity != self.identity:
+            raise CredentialsInvalidError(
+                "The credentials lead to another project or region than before. Name the region, and correct the credentials."
+            )
         self._given = lease
         return lease
 
@@ -113,27 +125,28 @@ class Tokens:
         """In a thread. What the SDK raises stays here: kept errors must not keep answers and secrets."""
         problem: StowError | None
         try:
-            token, url, expires_at = self._ask()
+            token, url, expires_at, identity = self._ask()
         except (sdk.ClientException, KeyError, TypeError, ValueError, AttributeError) as exc:
             problem = sdk_error(exc) if isinstance(exc, sdk.ClientException) else nonsense()
         else:
-            return Lease(Access(storage_url(url), token), expires_at)
+            return Lease(Access(storage_url(url), identity, token), expires_at)
         raise problem or nonsense()
 
-    def _ask(self) -> tuple[str, str, datetime | None]:
+    def _ask(self) -> tuple[str, str, datetime | None, str]:
         session = Session(session=requests_session(self._threads, self._carry), redirect=False)
         credentials = self._config.credentials
         if isinstance(credentials, V1User):
             found = authv1.PasswordPlugin(self._account.auth_url, credentials.user, credentials.key).get_access(session)
-            return str(found.auth_token), str(found.service_catalog.storage_url), found.expires
+            return str(found.auth_token), str(found.service_catalog.storage_url), found.expires, self._account.identity
         access = self._v3_plugin().get_access(session)
         if not isinstance(access, AccessInfoV3):
             raise TypeError("no token of version 3")
         self._check_project(access)
-        url = access.service_catalog.url_for(
+        place = access.service_catalog.endpoint_data_for(
             service_type=SERVICE, interface=str(self._config.interface), region_name=self._config.region
         )
-        return str(access.auth_token), str(url), access.expires
+        identity = self._account.told(region=place.region_name, project_id=str(access.project_id))
+        return str(access.auth_token), str(place.url), access.expires, identity
 
     def _v3_plugin(self) -> v3.Password | v3.ApplicationCredential:
         config = self._config
