@@ -103,6 +103,9 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "KeyTooLongError": KEY,
     "InvalidObjectName": KEY,
     "InvalidURI": KEY,
+    "DirectoryObjectContainsData": KEY,  # these three of versitygw, whose keys are paths of files
+    "ExistingObjectIsDirectory": KEY,
+    "ObjectParentIsFile": KEY,
     "XMinioInvalidObjectName": KEY,
     "XMinioInvalidResourceName": KEY,
     "InvalidBucketName": CONTAINER_NAME,
