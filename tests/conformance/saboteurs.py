@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import socket
 import time
 import unicodedata
@@ -728,6 +729,15 @@ class ServesUnsigned(Signing):
         return replace(signed, url=signed.url.partition("?")[0] + "?public")
 
 
+class LogsSignedURLs(Signing):
+    """Tells them to whoever sets the log to DEBUG."""
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        signed = await self.inner.sign(request)
+        logging.getLogger("saboteur").debug("signed %s", signed.url)
+        return signed
+
+
 class ForgetsTags(Wrapper):
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:
         await self.inner.configure_container(name, replace(settings, tags=None))
@@ -897,6 +907,7 @@ SABOTEURS: Final[tuple[Saboteur, ...]] = (
     Saboteur(SignsLongerThanItSays, ("signed-url-expires",)),
     Saboteur(SignsAnotherKey, ("signed-get-works", "signed-head-works", "signed-put-works", "signed-delete-works")),
     Saboteur(ServesUnsigned, ("signed-get-works", "altered-signed-url-is-refused")),
+    Saboteur(LogsSignedURLs, ("errors-tell-no-secret",)),
     Saboteur(ForgetsTags, ("container-tags", "container-settings-together")),
     Saboteur(MergesTags, ("container-tags",)),
     Saboteur(TagsOverTheMarker, ("container-tags", "container-settings-together")),

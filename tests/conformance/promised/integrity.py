@@ -74,10 +74,10 @@ def everything_said(error: BaseException) -> str:
 
 
 class Logged(logging.Handler):
-    """Every line of the process at INFO and above, while it is entered."""
+    """Every line of the process, while it is entered: nobody knows who reads the log of a process that is looked into."""
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -86,7 +86,7 @@ class Logged(logging.Handler):
     def __enter__(self) -> Logged:
         root = logging.getLogger()
         self._level = root.level
-        root.setLevel(logging.INFO)
+        root.setLevel(logging.DEBUG)
         root.addHandler(self)
         return self
 

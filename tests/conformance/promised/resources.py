@@ -133,7 +133,7 @@ def blocking_is_an_error() -> Iterator[None]:
 
 @promise("the-loop-is-never-blocked")
 async def never_blocked(world: World) -> None:
-    """From the first use of a driver to its close. That it is built on the loop's thread is its owner's to avoid."""
+    """From the first use of a driver to its close. That it is not built on the loop's thread is its owner's to see to."""
     driver = fresh_driver(world)
     with blocking_is_an_error():
         try:
