@@ -273,6 +273,12 @@ class HTTPClient:
             order["contentMD5"] = base64.b64encode(properties.content_md5).decode()
         if properties.content_type is not None:
             order["contentType"] = properties.content_type
+        if properties.max_size_bytes is not None:
+            order["maxBytes"] = properties.max_size_bytes
+        if properties.headers:
+            order["headers"] = dict(properties.headers)
+        if properties.response_overrides:
+            order["responseOverrides"] = {name.value: value for name, value in properties.response_overrides.items()}
         headers = {"Content-Type": "application/json"}
         found = await self._document(await self._ask("POST", "/sign", headers, body=json.dumps(order).encode()))
         expires_at = datetime.fromisoformat(found["expiresAt"])

@@ -22,7 +22,7 @@ from stow.reconcile.ports import OpenedStore
 from stow.storage.clock import utc_now
 from stow.storage.local_signing import Keyring
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import ContainerEntry, LocationID
+from stow.storage.model import ContainerEntry, LocationID, Origin
 from stow.storage.store import StowStore
 
 TOKEN = "conformance-token"
@@ -77,7 +77,9 @@ class Cluster:
 
 
 def route_of_planted(entry: ContainerEntry) -> str:
-    """Where :meth:`ServingGateway.plant` puts the base container of that name."""
+    """A StowContainer by its own route; a base container where :meth:`ServingGateway.plant` puts it."""
+    if entry.origin is Origin.DECLARED:
+        return f"namespaces/{entry.namespace}/containers/{entry.resource}"
     return f"namespaces/{NAMESPACE}/locations/{entry.name}/containers/{entry.name}"
 
 
