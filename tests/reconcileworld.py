@@ -53,6 +53,8 @@ class FaultyDriver(MemoryDriver):
         self.marks_later = False
         self.settings: dict[str, Configured] | None = None
         """What containers are set to; None: the backend has no such thing."""
+        self.asked: Configured | None = None
+        """Which settings were read last."""
 
     @property
     def capabilities(self) -> Any:
@@ -85,7 +87,8 @@ class FaultyDriver(MemoryDriver):
     async def delete_container(self, name: str) -> None:
         await self._call("delete_container", super().delete_container(name))
 
-    async def container_settings(self, name: str) -> Configured:
+    async def container_settings(self, name: str, asked: Configured | None = None) -> Configured:
+        self.asked = asked
         return await self._call("container_settings", self._set(name, None))
 
     async def configure_container(self, name: str, settings: Configured) -> None:

@@ -643,8 +643,8 @@ class KeepsSettings(Lacking):
         super().__init__(inner, tags=True, versioning=True, expiry_rules=True)
         self._kept = kept
 
-    async def container_settings(self, name: str) -> ContainerSettings:
-        await self.inner.container_settings(name)
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
+        await self.inner.container_settings(name, asked)
         return self._kept.get(name, ContainerSettings(tags={}, versioning=False, expire_after_days=0))
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:
@@ -771,10 +771,10 @@ class VersionsOnceAndForAll(Wrapper):
 
 
 class ConfiguringCreates(Wrapper):
-    async def container_settings(self, name: str) -> ContainerSettings:
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
         if not await self.inner.container_exists(name):
             await self.inner.create_container(name, None)
-        return await self.inner.container_settings(name)
+        return await self.inner.container_settings(name, asked)
 
 
 class LeavesASocket(Wrapper):

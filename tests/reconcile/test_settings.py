@@ -62,6 +62,7 @@ async def test_what_the_spec_leaves_out_is_left_as_it_is(world: World) -> None:
     drift(world, tags={"by": "hand"}, expire_after_days=7)
     await world.reconcile(ref)
     assert found(world) == ContainerSettings(tags={"by": "hand"}, versioning=True, expire_after_days=7)
+    assert world.driver.asked == ContainerSettings(versioning=True)
     assert world.condition(ref, "Drifted") is None
 
 

@@ -151,8 +151,9 @@ class MemoryDriver:
         await self._answer()
         self._container(name).marker = marker
 
-    async def container_settings(self, name: str) -> ContainerSettings:
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
         """Containers have no settings here."""
+        del asked
         if not await self.container_exists(name):
             raise ContainerNotFoundError("The container does not exist.")
         return ContainerSettings()

@@ -62,7 +62,7 @@ async def settle(store: StowStore, name: str, spec: ContainerSpec, status: Conta
     if wanted != status.settings and (enforced or status.provisioned is Provisioned.CREATED):
         await store.configure_container(name, wanted)
         return Settled(replace(status, settings=wanted), was_set=True)
-    differing = differences(wanted, await store.container_settings(name))
+    differing = differences(wanted, await store.container_settings(name, wanted))
     if not differing:
         return Settled(replace(status, settings=wanted))
     if enforced:

@@ -167,8 +167,11 @@ class ContainerDriver(Protocol):
         """
         ...
 
-    async def container_settings(self, name: str) -> ContainerSettings:
-        """What an existing container is set to; None where the capability is absent. ContainerNotFoundError where it is absent."""
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
+        """What an existing container is set to; None where the capability is absent. ContainerNotFoundError where it is absent.
+
+        ``asked``: what is None in it is not wanted, and where that saves requests it is left out and needs no right to read it.
+        """
         ...
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:

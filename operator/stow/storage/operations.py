@@ -233,10 +233,10 @@ class Containers:
         self.map.forget(name)
         self._existence.pop(name, None)
 
-    async def settings(self, name: str) -> ContainerSettings:
+    async def settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
         async with self.operation("load", name):
             check_container_name(name)
-            return await self.main.container_settings(name)
+            return await self.main.container_settings(name, asked)
 
     async def configure(self, name: str, settings: ContainerSettings) -> None:
         """Raises:

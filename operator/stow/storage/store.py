@@ -208,9 +208,12 @@ class StowStore:
         """
         await self._containers.delete(name)
 
-    async def container_settings(self, name: str) -> ContainerSettings:
-        """What an existing container is set to; None where the backend has no such thing."""
-        return await self._containers.settings(name)
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
+        """What an existing container is set to; None where the backend has no such thing.
+
+        ``asked``: what is None in it is not wanted, and may be left out.
+        """
+        return await self._containers.settings(name, asked)
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:
         """Set what is not None.

@@ -29,6 +29,9 @@ SMALL_PARTS = Multipart(
 )
 """5 MiB is the smallest part that S3 takes."""
 QUICK = Deadlines(connect_s=2, idle_s=0.3, request_s=1, abort_s=1)
+"""Where something is to run out."""
+PATIENT = Deadlines(connect_s=10, idle_s=20, request_s=20, abort_s=10)
+"""Where nothing is: the first use of the SDK alone may take a second on a busy machine."""
 KEYS = StaticCredentials("AKIDEXAMPLE", "secret-key-canary")
 
 
@@ -37,23 +40,25 @@ class Counter:
 
     def __init__(self) -> None:
         self.methods: list[str] = []
+        self.queries: list[str] = []
         self.trace = aiohttp.TraceConfig()
         self.trace.on_request_start.append(self._count)
 
     async def _count(self, _: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
         self.methods.append(params.method)
+        self.queries.append(params.url.query_string.rstrip("="))
 
 
 def stub_driver(
     endpoint: str,
     *,
-    deadlines: Deadlines = QUICK,
+    deadlines: Deadlines = PATIENT,
     multipart: Multipart | None = None,
     credentials: Credentials = KEYS,
     dialect: Dialect = Dialect.AWS,
     budget: ByteBudget | None = None,
 ) -> S3Driver:
-    """For a stub: short deadlines, no jitter."""
+    """For a stub: no jitter."""
     config = S3Config(
         credentials,
         endpoint=endpoint,

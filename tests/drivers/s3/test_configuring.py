@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import fields
 
 import pytest
 from botocore.client import BaseClient
@@ -201,6 +202,30 @@ async def test_versioning_that_is_suspended_is_off(bench: Bench) -> None:
     bench.client.put_bucket_versioning(Bucket=bench.name, VersioningConfiguration={"Status": "Suspended"})
     assert (await bench.settings()).versioning is False
     assert await bench.writes(versioning=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "requests"),
+    [
+        (ContainerSettings(tags={}), ["tagging"]),
+        (ContainerSettings(versioning=False), ["versioning"]),
+        (ContainerSettings(expire_after_days=0), ["lifecycle"]),
+        (ContainerSettings(tags={"a": "b"}, expire_after_days=3), ["tagging", "lifecycle"]),
+        (None, ["tagging", "versioning", "lifecycle"]),
+    ],
+)
+async def test_what_nobody_asks_for_is_not_read(
+    bench: Bench, asked: ContainerSettings | None, requests: list[str]
+) -> None:
+    """Each of them is a right of its own: who sets tags alone need not be allowed to read lifecycle rules."""
+    await bench.set(tags={"a": "b"}, versioning=True, expire_after_days=3)
+    bench.counter.queries.clear()
+    found = await bench.driver.container_settings(bench.name, asked)
+    assert bench.counter.queries == requests
+    whole = ContainerSettings(tags={"a": "b"}, versioning=True, expire_after_days=3)
+    for field in fields(ContainerSettings):
+        given = asked is None or getattr(asked, field.name) is not None
+        assert getattr(found, field.name) == (getattr(whole, field.name) if given else None)
 
 
 async def test_a_bucket_that_does_not_exist_has_no_settings(bench: Bench, unique_name: Unique) -> None:

@@ -160,7 +160,8 @@ class GoogleDriver:
     async def delete_container(self, name: str) -> None:
         await self._containers.delete(name)
 
-    async def container_settings(self, name: str) -> ContainerSettings:
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
+        del asked  # one request tells all
         return await configuring.read(self._containers, name)
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:

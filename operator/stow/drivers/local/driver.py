@@ -239,8 +239,9 @@ class LocalDriver:
             raise UnsupportedError("This location has no signing key.")
         return self._signer.sign(request)
 
-    async def container_settings(self, name: str) -> ContainerSettings:
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
         """Containers have no settings here."""
+        del asked
         if not await self.container_exists(name):
             raise ContainerNotFoundError("The container does not exist.")
         return ContainerSettings()

@@ -31,18 +31,22 @@ class _Minimum(TypedDict, total=False):
     TransitionDefaultMinimumObjectSize: TransitionDefaultMinimumObjectSizeType
 
 
-async def read(containers: Containers, capabilities: Capabilities, name: str) -> ContainerSettings:
-    """See ``Driver.container_settings``; three requests, where the dialect has all three."""
+async def read(
+    containers: Containers, capabilities: Capabilities, name: str, asked: ContainerSettings | None
+) -> ContainerSettings:
+    """See ``Driver.container_settings``; a request and a right of its own for each of the three that is asked for."""
+    wanted = asked or ContainerSettings(tags={}, versioning=True, expire_after_days=0)
+    by_tags = capabilities.tags and wanted.tags is not None
+    by_versioning = capabilities.versioning and wanted.versioning is not None
+    by_rules = capabilities.expiry_rules and wanted.expire_after_days is not None
+    if not (by_tags or by_versioning or by_rules) and not await containers.exists(name):
+        raise ContainerNotFoundError("The container does not exist.")
     tags = versioning = days = None
-    if not (capabilities.tags or capabilities.versioning or capabilities.expiry_rules):
-        if not await containers.exists(name):
-            raise ContainerNotFoundError("The container does not exist.")
-        return ContainerSettings()
-    if capabilities.tags:
+    if by_tags:
         tags = {tag["Key"]: tag["Value"] for tag in await containers.tags(name) if _users(tag)}
-    if capabilities.versioning:
+    if by_versioning:
         versioning = await _versioned(containers, name)
-    if capabilities.expiry_rules:
+    if by_rules:
         rules, _ = await _lifecycle(containers, name)
         days = sum(_days(rule) for rule in rules if rule.get("ID") == RULE)
     return ContainerSettings(tags=tags, versioning=versioning, expire_after_days=days)

@@ -182,8 +182,8 @@ class S3Driver:
     async def delete_container(self, name: str) -> None:
         await self._containers.delete(name)
 
-    async def container_settings(self, name: str) -> ContainerSettings:
-        return await configuring.read(self._containers, self._backend.traits.capabilities, name)
+    async def container_settings(self, name: str, asked: ContainerSettings | None = None) -> ContainerSettings:
+        return await configuring.read(self._containers, self._backend.traits.capabilities, name, asked)
 
     async def configure_container(self, name: str, settings: ContainerSettings) -> None:
         await configuring.write(self._containers, self._backend.traits, name, settings)
