@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stow.storage.driver import Driver
-from stow.storage.model import ByteRange, Listing, ObjectMetadata, ObjectStream, WriteOptions
+from stow.storage.driver import Driver, SignRequest
+from stow.storage.model import ByteRange, Listing, ObjectMetadata, ObjectStream, SignedURL, WriteOptions
 
 
 class FaultyDriver:
-    """Wraps a driver. ``stop`` names points at which a call waits for ever: head, list, read, chunk, write, part, written, delete.
+    """Wraps a driver. ``stop`` names points at which a call waits for ever: head, list, read, chunk, write, part, written, delete,
+    sign.
 
     ``reached`` and ``cancelled`` say which of them were come to and which were left by cancellation; ``error`` is raised
     instead of waiting; ``hides_source`` instead of what the body raised.
@@ -52,6 +53,10 @@ class FaultyDriver:
     async def head(self, container: str, key: str) -> ObjectMetadata:
         await self._at("head")
         return await self._inner.head(container, key)
+
+    async def sign(self, request: SignRequest) -> SignedURL:
+        await self._at("sign")
+        return await self._inner.sign(request)
 
     async def list(
         self, container: str, *, prefix: str, delimiter: str | None, limit: int, token: str | None

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import Metric
 
 from gateway.world import BASE, World, request, until
+from stow.errors import CredentialsMissingError
 from stow.gateway.audit import log_line
 from stow.gateway.settings import GatewaySettings, Limits
 from stow.storage.config import StoreConfig
@@ -198,6 +199,16 @@ async def test_a_location_without_signed_gets_never_redirects(world: World) -> N
     async with world.serving(GatewaySettings(redirect_min_bytes=0, drain_grace_s=0.2)):
         await world.ask("PUT", f"{BASE}/objects/k", body=bytes(10))
         assert (await world.ask("GET", f"{BASE}/objects/k", "Stow-Redirect: allow")).status == 200
+
+
+async def test_a_location_that_cannot_sign_serves_the_read_itself(redirecting: World) -> None:
+    world = redirecting
+    async with world.serving(GatewaySettings(redirect_min_bytes=0, drain_grace_s=0.2)):
+        await world.ask("PUT", f"{BASE}/objects/k", body=b"text")
+        world.driver.stop, world.driver.error = {"sign"}, CredentialsMissingError("nobody signs here")
+        got = await world.ask("GET", f"{BASE}/objects/k", "Stow-Redirect: allow")
+        assert (got.status, got.body) == (200, b"text")
+        assert {"sign", "read"} <= {*world.driver.reached}
 
 
 # The end

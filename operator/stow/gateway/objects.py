@@ -16,7 +16,6 @@ from stow.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
     StowError,
-    UnsupportedError,
 )
 from stow.gateway import answers, headers
 from stow.gateway.access import WriteRights, decide_write, explain
@@ -110,7 +109,7 @@ async def _redirect(exchange: Exchange, key: str) -> web.StreamResponse | None:
             signed = await at.store.create_signed_url(
                 at.reference(key), SignedURLProperties(Method.GET), scope=at.scope
             )
-        except UnsupportedError:
+        except StowError:  # whoever cannot sign may still read, and a read that cannot be served says so itself
             return None
     return answers.empty(307, {"Location": signed.url, "Cache-Control": "no-store"})
 
