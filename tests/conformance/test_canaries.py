@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from conformance.kinds import local_signer
+from stow.drivers.azure.config import AzureConfig, SasToken, ServicePrincipal, SharedKey
+from stow.drivers.google.config import GoogleConfig, ServiceAccountKey
 from stow.drivers.local.driver import LocalDriver
 from stow.drivers.memory import MemoryDriver
 from stow.drivers.s3.config import Dialect, S3Config, StaticCredentials
 from stow.drivers.s3.driver import S3Driver
+from stow.drivers.swift.config import ApplicationCredential, Password, SwiftConfig, V1User
 from stow.storage.clock import utc_now
 from stow.storage.cursor import CursorSeal
 from stow.storage.local_signing import Keyring, SigningKey
@@ -21,9 +24,24 @@ CREDENTIALS = StaticCredentials("access-key", CANARY, CANARY)
 CONFIG = S3Config(credentials=CREDENTIALS, endpoint="https://s3.example", region="us-east-1", dialect=Dialect.GENERIC)
 
 
+HELD: tuple[object, ...] = (
+    ServiceAccountKey("app@project.example", CANARY),
+    SharedKey(CANARY),
+    SasToken(CANARY),
+    ServicePrincipal("tenant", "client", CANARY),
+    V1User("account:user", CANARY),
+    Password("user", CANARY),
+    ApplicationCredential("id", CANARY),
+)
+
+
 @pytest.mark.parametrize(
     "holder",
     [
+        *HELD,
+        GoogleConfig(ServiceAccountKey("app@project.example", CANARY)),
+        AzureConfig("account", SharedKey(CANARY)),
+        SwiftConfig("https://swift.example/auth/v1.0", V1User("account:user", CANARY), temp_url_key=CANARY),
         CREDENTIALS,
         CONFIG,
         SigningKey("k1", CANARY.encode(), utc_now()),
