@@ -7,18 +7,32 @@ stands in for the real one are named in ``places.py``.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2e.cluster import ALL_OBJECTS, DEADLINE_S, MAY_SIGN, RETRY_S, map_of
+from e2e.cluster import ALL_OBJECTS, MAY_SIGN, SYSTEM_NAMESPACE, map_of
 from e2e.installation import Installation
 from e2e.places import KINDS, REMOTE, TEMP_URL_KEY, Place, place
+from e2e.scenes import (
+    ATTRIBUTES,
+    CAPABILITIES,
+    OBJECT,
+    READ_HEADERS,
+    TEXT,
+    UNDECLARED,
+    WRONG,
+    Scene,
+    own_headers,
+    served,
+    staged,
+    until_served,
+)
 from e2e.test_writes import has_finalizer, settled
-from e2e.web import Reply, Web, container_path
+from e2e.web import Reply, container_path, location_path
 from operatorworld import condition, message
 from servers.azurite import start_azurite
 from servers.fake_gcs import start_fake_gcs
@@ -27,44 +41,7 @@ from servers.swift import allow_temp_urls, start_swift
 from stow.dev.assets import Assets
 from stow.dev.processes import ProcessGroup
 from stow.reconcile.objects import ObjectRef
-
-TEXT = b"Hello world"
-OBJECT = "/objects/2026/a%20b"
-ATTRIBUTES = {
-    "Content-Type": "text/csv",
-    "Content-Language": "de",
-    "Content-Disposition": "inline",
-    "Cache-Control": "max-age=5",
-    "Stow-Meta-Author": "app",
-}
-MAX_WRITE_BYTES = 1000
-UNDECLARED = (501, "unsupported")
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A location and a container of one kind, both Ready, and the token of a workload that may do everything."""
-
-    installation: Installation
-    place: Place
-    team: str
-    location: ObjectRef
-    container: ObjectRef
-    token: str
-    capabilities: Mapping[str, str]
-
-    @property
-    def web(self) -> Web:
-        return self.installation.web
-
-    async def ask(self, method: str, rest: str, body: Any = None, /, **headers: str) -> Reply:
-        """``headers``: their names with ``_`` for ``-``."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        target = f"{container_path(self.team, 'reports')}{rest}"
-        return await self.web.ask(method, target, token=self.token, headers=sent, body=body)
-
-    async def post(self, rest: str, document: Mapping[str, Any]) -> Reply:
-        return await self.web.post(f"{container_path(self.team, 'reports')}{rest}", document, token=self.token)
+from stow.storage.model import MIB
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -94,27 +71,6 @@ async def scene(installation: Installation, where: Place, request: pytest.Fixtur
     return await staged(installation, where)
 
 
-async def staged(installation: Installation, where: Place, **more: Any) -> Scene:
-    cluster = installation.cluster
-    team = await cluster.namespace(where.kind)
-    if where.secret is not None:
-        await cluster.secret(team, "keys", where.secret)
-    spec = where.location(
-        baseContainer={"name": f"{team}-base", "createIfNotFound": True},
-        signedURL={"methods": ["GET", "PUT", "HEAD", "DELETE"]},
-        limits={"maxWriteBytes": MAX_WRITE_BYTES},
-        **more,
-    )
-    location = await cluster.create("StowLocation", team, "main", spec)
-    found = await cluster.ready(location)
-    container = await installation.container(team, "reports")
-    await cluster.ready(container)
-    token = await cluster.workload(team, "app", ALL_OBJECTS, MAY_SIGN)
-    scene = Scene(installation, where, team, location, container, token, found["status"]["capabilities"])
-    await served(scene, "reports")
-    return scene
-
-
 async def test_status_says_where_the_container_is_and_what_the_backend_can_do(scene: Scene) -> None:
     cluster, scheme = scene.installation.cluster, scene.place.scheme
     status = (await cluster.ready(scene.container))["status"]
@@ -130,13 +86,6 @@ async def test_status_says_where_the_container_is_and_what_the_backend_can_do(sc
     assert place_status["capabilities"].keys() == CAPABILITIES
     for type_ in ("Ready", "CredentialsValid", "Reachable"):
         assert condition({"status": place_status}, type_) == ("True", "Succeeded")
-
-
-CAPABILITIES = {
-    *("dialect", "createOnce", "writeIfMatch", "deleteIfMatch", "contentMd5", "integrity", "serverSideCopy", "markers"),
-    *("markerWithCreate", "tags", "versioning", "expiryRules", "signMethods", "signBinds", "maxSingleWriteBytes"),
-    *("maxObjectBytes", "maxMetadataBytes", "maxSignedExpiryS", "maxKeyBytes"),
-}
 
 
 async def test_an_object_is_written_read_listed_copied_and_deleted_alike(scene: Scene) -> None:
@@ -176,28 +125,6 @@ async def test_an_object_is_written_read_listed_copied_and_deleted_alike(scene: 
     assert (await scene.ask("GET", "/objects/copy")).code == "object_not_found"
 
 
-READ_HEADERS = {
-    **{name.lower(): value for name, value in ATTRIBUTES.items()},
-    "cache-control": "private, max-age=5",
-    "stow-cache-control": "max-age=5",
-    "accept-ranges": "bytes",
-    "content-length": str(len(TEXT)),
-    "content-security-policy": "sandbox; default-src 'none'",
-    "x-content-type-options": "nosniff",
-    "server": "stow",
-}
-OF_THE_OBJECT = {"etag", "last-modified"}
-OF_THE_REQUEST = {"date", "stow-request-id", "connection", "keep-alive"}
-
-
-def own_headers(reply: Reply) -> dict[str, str]:
-    """All but times and names of versions, which are there, and the checksums, which are given where they are known."""
-    found = {name.lower(): value for name, value in reply.headers.items()}
-    assert found.keys() >= OF_THE_OBJECT
-    left_out = OF_THE_OBJECT | OF_THE_REQUEST
-    return {n: value for n, value in found.items() if n not in left_out and not n.startswith("stow-checksum-")}
-
-
 async def listed_alike(scene: Scene) -> None:
     keys = ["2026/a b", "chunked", "copy", "empty", "ü+%"]
     folded = await scene.ask("GET", "/objects?delimiter=/")
@@ -222,39 +149,6 @@ async def listed_alike(scene: Scene) -> None:
         "chunked",
         "copy",
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A request that is refused, and how."""
-
-    method: str
-    rest: str
-    status: int
-    code: str
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-WRONG = {
-    "absent": Wrong("GET", "/objects/none", 404, "object_not_found"),
-    "absent, by HEAD": Wrong("HEAD", "/objects/none", 404, "object_not_found"),
-    "no such version": Wrong("GET", "/objects/wrong", 412, "precondition_failed", headers={"If_Match": '"other"'}),
-    "behind the end": Wrong("GET", "/objects/wrong", 416, "range_not_satisfiable", headers={"Range": "bytes=99-"}),
-    "another body": Wrong(
-        "PUT", "/objects/wrong", 400, "checksum_mismatch", b"x", {"Content_MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}
-    ),
-    "too large": Wrong("PUT", "/objects/wrong", 413, "limit_exceeded", b"x" * (MAX_WRITE_BYTES + 1)),
-    "NUL": Wrong("PUT", "/objects/%00", 400, "invalid_key", b"x"),
-    "bad escape": Wrong("PUT", "/objects/%zz", 400, "invalid_key", b"x"),
-    "long key": Wrong("PUT", f"/objects/{'k' * 1025}", 400, "invalid_key", b"x"),
-    "much metadata": Wrong("PUT", "/objects/wrong", 400, "invalid_metadata", b"x", {"Stow_Meta_A": "v" * 2100}),
-    "foreign cursor": Wrong("GET", "/objects?cursor=abc", 400, "invalid_cursor"),
-    "large page": Wrong("GET", "/objects?limit=1001", 400, "invalid_argument"),
-    "both conditions": Wrong(
-        "PUT", "/objects/wrong", 400, "invalid_argument", b"x", {"If_Match": '"a"', "If_None_Match": "*"}
-    ),
-}
 
 
 async def test_a_wrong_request_is_refused_alike_and_changes_nothing(scene: Scene) -> None:
@@ -313,16 +207,6 @@ async def test_a_signed_url_works_for_a_plain_client_and_for_nothing_else(
     assert left.status == (404 if "DELETE" in methods else 200) or not methods
 
 
-async def served(scene: Scene, name: str) -> None:
-    """The gateway knows of the container what this test was told by the API server: it has a watch of its own."""
-    target = f"{container_path(scene.team, name)}/objects"
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if (await scene.web.ask("GET", target, token=scene.token)).status == 200:
-                return
-            await asyncio.sleep(RETRY_S)
-
-
 async def test_a_container_that_is_deleted_leaves_what_its_policy_says(scene: Scene) -> None:
     """DeleteIfEmpty waits for the last object and takes the container away; Retain leaves it, for who loads it then."""
     cluster = scene.installation.cluster
@@ -368,6 +252,38 @@ async def test_a_container_that_is_deleted_leaves_what_its_policy_says(scene: Sc
     await cluster.reason(absent, "ContainerNotFound")
     await cluster.delete(absent)
     await cluster.gone(absent)
+
+
+SETTINGS = {
+    "tags": ("tags", {"team": "a"}),
+    "versioning": ("versioning", True),
+    "expiryRules": ("expireAfterDays", 3),
+}
+"""By capability: the field of a StowContainer's spec, and a value."""
+
+
+async def test_settings_of_a_container_hold_where_they_are_declared_and_are_refused_alike_elsewhere(
+    scene: Scene,
+) -> None:
+    cluster = scene.installation.cluster
+    for capability, (name, value) in SETTINGS.items():
+        made = await scene.installation.container(scene.team, f"with-{name.lower()}", **{name: value})
+        if scene.capabilities[capability] == "true":
+            await cluster.ready(made)
+        else:
+            found = await cluster.reason(made, "Unsupported", "Stalled")
+            assert f"spec.{name}" in message(found), message(found)
+            assert not found["status"].get("provisioned")
+        await cluster.delete(made)
+        await cluster.gone(made)
+
+
+async def test_the_base_container_is_served_by_the_location_and_a_declared_one_is_not(scene: Scene) -> None:
+    base, declared = (location_path(scene.team, "main", f"{scene.team}-{name}") for name in ("base", "reports"))
+    assert (await scene.web.ask("PUT", f"{base}/objects/k", token=scene.token, body=b"base")).status == 200
+    assert (await scene.web.ask("GET", f"{base}/objects/k", token=scene.token)).body == b"base"
+    refused = await scene.web.ask("GET", f"{declared}/objects/k", token=scene.token)
+    assert (refused.status, refused.code) == (403, "container_not_allowed")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REMOTE if kind != "google"])
@@ -447,3 +363,50 @@ async def test_three_writes_to_ready_on_every_kind_and_none_at_a_restart(
     await installation.restart_gateway()
     await settled(installation, "local")
     assert {ref: cluster.writes(ref) for ref in refs} == before
+
+
+LARGE = b"0123456789abcdef" * 600 * 1024
+"""Enough for a redirect."""
+
+
+async def large() -> AsyncIterator[bytes]:
+    for at in range(0, len(LARGE), MIB):
+        yield LARGE[at : at + MIB]
+
+
+async def test_an_object_goes_from_kind_to_kind_and_comes_back_as_it_was(
+    installation: Installation, request: pytest.FixtureRequest
+) -> None:
+    """By cluster locations, whose Secrets are the operator's; then each copy is read by who may be sent to the backend."""
+    cluster, web = installation.cluster, installation.web
+    await allow_temp_urls(request.getfixturevalue("swift_server"), TEMP_URL_KEY)
+    team = await cluster.namespace()
+    signs: dict[str, bool] = {}
+    for kind in KINDS:
+        where, name = place(kind, request.getfixturevalue, folder=team), f"{kind}-{team}"
+        if where.secret is not None:
+            await cluster.secret(SYSTEM_NAMESPACE, name, where.secret)
+        spec = where.location(name, allowedNamespaces={"names": [team]})
+        location = await cluster.create("ClusterStowLocation", None, name, spec)
+        await cluster.ready(location)
+        signs[kind] = where.secret is not None  # what is local is served by the gateway itself
+        reference = {"kind": "ClusterStowLocation", "name": name}
+        await cluster.ready(await cluster.create("StowContainer", team, kind, {"locationRef": reference}))
+    token = await cluster.workload(team, "app", ALL_OBJECTS, MAY_SIGN)
+    paths = {kind: container_path(team, kind) for kind in KINDS}
+    for path in paths.values():
+        await until_served(web, f"{path}/objects", token)
+
+    put = await web.ask("PUT", f"{paths[KINDS[0]]}/objects/k", token=token, body=large(), headers=ATTRIBUTES)
+    assert put.status == 200
+    for source, target in itertools.pairwise((*KINDS, KINDS[0])):
+        order = {"source": {"container": source, "key": "k"}, "destination": {"key": "k"}}
+        copied = await web.post(f"{paths[target]}/copy", order, token=token)
+        assert (source, target, copied.status) == (source, target, 200), copied
+        head = await web.ask("HEAD", f"{paths[target]}/objects/k", token=token)
+        assert own_headers(head) == {**READ_HEADERS, "content-length": str(len(LARGE))}, target
+    for kind, path in paths.items():
+        answer = await web.ask("GET", f"{path}/objects/k", token=token, headers={"Stow-Redirect": "allow"})
+        assert answer.status == (307 if signs[kind] else 200), (kind, answer.status, answer.code)
+        found_bytes = (await web.ask("GET", answer.headers["Location"])).body if signs[kind] else answer.body
+        assert found_bytes == LARGE, kind
