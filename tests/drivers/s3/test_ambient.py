@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.s3.setup import DEV_EGRESS, KEYS, QUICK, Unique, body, content, drop, server_driver
+from drivers.s3.setup import DEV_EGRESS, KEYS, PATIENT, QUICK, Unique, body, content, drop, server_driver
 from servers.aws_metadata import AwsMetadata, aws_metadata
 from servers.minio import MinioServer
 from servers.stub import Seen, error, http, serve
@@ -36,6 +36,7 @@ from stow.storage.driver import SignRequest
 from stow.storage.egress import LOOPBACK, EgressPolicy
 from stow.storage.model import ContainerEntry, Method, Origin, WriteOptions
 from stow.transport.connections import Outside
+from stow.transport.deadlines import Deadlines
 
 SOURCES = ("irsa", "pod", "imds")
 CALLERS = 32
@@ -71,13 +72,20 @@ async def metadata(tmp_path: Path, clock: Clock) -> AsyncIterator[AwsMetadata]:
         yield metadata
 
 
-def _driver(endpoint: str, environ: dict[str, str], clock: Clock, *, egress: EgressPolicy = DEV_EGRESS) -> S3Driver:
+def _driver(
+    endpoint: str,
+    environ: dict[str, str],
+    clock: Clock,
+    *,
+    egress: EgressPolicy = DEV_EGRESS,
+    deadlines: Deadlines = PATIENT,
+) -> S3Driver:
     config = S3Config(
         Ambient(environ, egress=egress),
         endpoint=endpoint,
         dialect=Dialect.AWS,
         egress=DEV_EGRESS,
-        deadlines=QUICK,
+        deadlines=deadlines,
     )
     return S3Driver(config, clock=clock, outside=Outside(jitter=lambda: 0.0))
 
@@ -274,7 +282,7 @@ async def test_version_1_of_the_metadata_service_is_not_used(status: int, metada
 
 async def test_a_silent_metadata_service_is_left_before_the_request_ends(metadata: AwsMetadata, clock: Clock) -> None:
     metadata.answer = lambda _: b"hang"
-    driver = _driver("http://127.0.0.1:1", metadata.environ("imds"), clock)
+    driver = _driver("http://127.0.0.1:1", metadata.environ("imds"), clock, deadlines=QUICK)
     with pytest.raises(CredentialsMissingError):
         await driver.head("b-1", "k")
     await driver.aclose()
@@ -357,7 +365,9 @@ async def test_other_locations_never_ask_the_environment(
     for name, value in _merged(metadata, ("keys", *SOURCES)).items():
         monkeypatch.setenv(name, value)
     async with serve(lambda _: http(etag='"e"')) as stub:
-        config = S3Config(credentials, endpoint=stub.endpoint, dialect=Dialect.AWS, egress=DEV_EGRESS, deadlines=QUICK)
+        config = S3Config(
+            credentials, endpoint=stub.endpoint, dialect=Dialect.AWS, egress=DEV_EGRESS, deadlines=PATIENT
+        )
         driver = S3Driver(config, clock=clock)
         await driver.head("b-1", "k")
         await driver.container_exists("b-1")
@@ -382,7 +392,7 @@ async def test_without_a_mapping_the_processs_own_environment_is_read(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROMPROCESS")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     async with serve(lambda _: http(etag='"e"')) as stub:
-        config = S3Config(Ambient(), endpoint=stub.endpoint, dialect=Dialect.AWS, egress=DEV_EGRESS, deadlines=QUICK)
+        config = S3Config(Ambient(), endpoint=stub.endpoint, dialect=Dialect.AWS, egress=DEV_EGRESS, deadlines=PATIENT)
         driver = S3Driver(config, clock=clock)
         await driver.head("b-1", "k")
         await driver.aclose()

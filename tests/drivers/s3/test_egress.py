@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from drivers.s3.setup import KEYS, QUICK, body
+from drivers.s3.setup import KEYS, PATIENT, body
 from servers.stub import http, serve
 from stow.drivers.s3.config import Dialect, S3Config
 from stow.drivers.s3.driver import S3Driver
@@ -99,7 +99,7 @@ def _driver(endpoint: str, resolve: Rebinding) -> S3Driver:
         endpoint=endpoint.replace("127.0.0.1", "rebinding.example"),
         dialect=Dialect.AWS,
         egress=EgressPolicy(allowed=LOOPBACK),
-        deadlines=QUICK,
+        deadlines=PATIENT,
     )
     return S3Driver(config, clock=utc_now, outside=Outside(resolve=resolve))
 
@@ -131,7 +131,7 @@ async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     async def nothing(_: str, __: int) -> Sequence[str]:
         raise OSError("SECRET resolver text")
 
-    config = S3Config(KEYS, endpoint="http://missing.example", deadlines=QUICK)
+    config = S3Config(KEYS, endpoint="http://missing.example", deadlines=PATIENT)
     driver = S3Driver(config, clock=utc_now, outside=Outside(resolve=nothing, jitter=lambda: 0.0))
     for call in (lambda: driver.head("b-1", "k"), lambda: driver.container_exists("b-1")):
         with pytest.raises(BackendUnreachableError) as caught:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 
-from drivers.s3.setup import DEV_EGRESS, KEYS, QUICK, body, content, stub_driver
+from drivers.s3.setup import DEV_EGRESS, KEYS, PATIENT, body, content, stub_driver
 from servers.stub import Seen, http, serve
 from stow.drivers.s3.config import Ambient, Dialect, S3Config
 from stow.drivers.s3.driver import S3Driver
@@ -104,7 +104,7 @@ async def test_ambient_credentials_come_from_the_environments_keys_and_nothing_e
             endpoint=stub.endpoint,
             dialect=Dialect.AWS,
             egress=DEV_EGRESS,
-            deadlines=QUICK,
+            deadlines=PATIENT,
             region="eu-west-1",
         )
         driver = S3Driver(config, clock=utc_now)

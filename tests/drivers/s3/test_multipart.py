@@ -11,7 +11,7 @@ from datetime import timedelta
 import google_crc32c
 import pytest
 
-from drivers.s3.setup import SMALL_PARTS, Counter, body, content, failing, server_driver, stub_driver
+from drivers.s3.setup import PATIENT, QUICK, SMALL_PARTS, Counter, body, content, failing, server_driver, stub_driver
 from servers.minio import MinioServer
 from servers.stub import CLOSE, HANG, Partial, Seen, error, http, serve
 from stow.drivers.s3.config import Dialect, Multipart
@@ -275,7 +275,7 @@ async def test_every_failure_is_told_and_aborts(
 ) -> None:
     backend = Backend(**replies)
     async with serve(backend) as stub:
-        driver = stub_driver(stub.endpoint, multipart=TINY)
+        driver = stub_driver(stub.endpoint, multipart=TINY, deadlines=QUICK if HANG in replies.values() else PATIENT)
         with pytest.raises(expected) as caught:
             await _write(driver, size_bytes=size_bytes)
         assert "SECRET" not in repr(caught.value)
@@ -297,7 +297,7 @@ async def test_a_lost_completion_succeeds_by_its_nonce() -> None:
 @pytest.mark.parametrize("abort", [HANG, http(500), CLOSE])
 async def test_an_abort_that_fails_ends_at_its_deadline_and_hides_nothing(abort: bytes) -> None:
     async with serve(Backend(part=http(403), abort=abort)) as stub:
-        driver = stub_driver(stub.endpoint, multipart=TINY)
+        driver = stub_driver(stub.endpoint, multipart=TINY, deadlines=QUICK)
         async with asyncio.timeout(5):
             with pytest.raises(StowError) as caught:
                 await _write(driver)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.s3.setup import QUICK, Counter, body, content, failing, stub_driver
+from drivers.s3.setup import PATIENT, QUICK, Counter, body, content, failing, stub_driver
 from servers.stub import CLOSE, HANG, CutOff, Partial, Seen, error, http, serve
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import (
@@ -99,7 +99,9 @@ async def test_a_write_whose_answer_is_lost_succeeds_by_its_nonce(lost: bytes | 
         return lost
 
     async with serve(answer) as stub:
-        driver = stub_driver(stub.endpoint)
+        driver = stub_driver(
+            stub.endpoint, deadlines=PATIENT if isinstance(lost, bytes) and lost is not HANG else QUICK
+        )
         assert await put(driver, b"hello", options=WriteOptions(if_none_match=conditional)) == "e2"
         await driver.aclose()
     assert [seen.method for seen in stub.requests] == ["PUT", "HEAD"]
@@ -273,7 +275,7 @@ async def test_leaving_a_read_early_ends_it_at_the_backend() -> None:
 async def test_a_silent_backend_is_cut_at_its_deadline(name: str) -> None:
     replies: list[bytes | Partial] = []
     async with serve(lambda _: replies[0]) as stub:
-        driver = stub_driver(stub.endpoint)
+        driver = stub_driver(stub.endpoint, deadlines=QUICK)
         reply, operation = _operations(driver)[name]  # type: ignore[misc]  # a pair of reply and call
         replies.append(reply)
         expected = WriteOutcomeUnknownError if name.startswith("put") else BackendTimeoutError
@@ -349,7 +351,7 @@ async def test_a_slow_reader_is_no_silent_backend() -> None:
     """The idle deadline stands still while the reader holds the stream back."""
     data = b"x" * 3_000_000
     async with serve(lambda _: http(body=data, etag='"e"')) as stub:
-        driver = stub_driver(stub.endpoint)
+        driver = stub_driver(stub.endpoint, deadlines=QUICK)
         async with await driver.read("b-1", "k", None) as stream:
             chunks = aiter(stream)
             got = len(await anext(chunks))
@@ -369,7 +371,7 @@ async def test_a_backend_that_takes_no_more_of_a_body_is_cut_at_the_idle_deadlin
         writer.close()
 
     server = await asyncio.start_server(deaf, "127.0.0.1", 0)
-    driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    driver = stub_driver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", deadlines=QUICK)
     size_bytes = 50 * 1024 * 1024
     chunks = (b"x" * 65536 for _ in range(size_bytes // 65536))
     before = _open_sockets()
