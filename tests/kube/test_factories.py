@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from fakes.kube import FakeSecrets, snapshot
 from servers.minio import MinioServer
+from stow.api.backend import S3Spec
+from stow.api.principal import AnonymousCredentials
 from stow.dev.certificates import Authority
 from stow.errors import (
     BackendUnreachableError,
@@ -29,7 +31,7 @@ from stow.kube.cache import ObjectCache
 from stow.kube.factories import driver_factories
 from stow.kube.keymaterial import KeyMaterial
 from stow.kube.keys import NewKeys
-from stow.kube.plans import PlanSettings
+from stow.kube.plans import PlanSettings, RemotePlan
 from stow.kube.stores import PoolParts, StorePool
 from stow.reconcile.objects import Snapshot
 from stow.storage.budget import ByteBudget
@@ -312,6 +314,23 @@ print(*(name for name in {SDKS!r} if name in sys.modules))
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 0, found.stderr
     assert set(found.stdout.split()) <= OWN_SDKS.get(spec or "", set())
+
+
+async def test_clients_that_trust_the_same_share_what_that_costs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A company's locations all have one bundle, and each context holds every public authority."""
+    made = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(create()) or made[-1])
+    factories = driver_factories(clock=utc_now, keyring=lambda: None, egress=EgressPolicy(), budget=ByteBudget(1))  # type: ignore[arg-type,return-value]  # nothing local is built
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    bundles = [Authority(tmp_path / name, now=utc_now()).path.read_bytes() for name in ("one", "other")]
+    for pem in (None, None, *bundles, *bundles):
+        plan = RemotePlan(S3Spec(None, "eu-west-1"), AnonymousCredentials(), ca_pem=pem)
+        await factories["s3"](plan).aclose()
+    assert len(made) == 3
 
 
 async def test_many_locations_are_built_side_by_side(world: World) -> None:
