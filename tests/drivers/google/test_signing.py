@@ -173,6 +173,7 @@ async def test_signed_urls_name_the_endpoint_that_clients_know(gcs_front: GcsFro
 
 async def test_an_anonymous_location_signs_nothing() -> None:
     driver = stub_driver("http://127.0.0.1:1")
+    assert (driver.capabilities.sign_methods, driver.capabilities.sign_binds) == (frozenset(), frozenset())
     with pytest.raises(CredentialsMissingError):
         await driver.sign(asked("b-1"))
     await driver.aclose()

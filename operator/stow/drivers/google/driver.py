@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final
 
 from stow.drivers.google import ambient, configuring, copying, objects, uploading
@@ -121,7 +122,9 @@ class GoogleDriver:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._backend.capabilities
+        """Nobody signs for an anonymous location."""
+        found = self._backend.capabilities
+        return found if self._tokens is not None else replace(found, sign_methods=frozenset(), sign_binds=frozenset())
 
     @property
     def repeated_requests(self) -> int:
