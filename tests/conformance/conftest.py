@@ -1,6 +1,7 @@
 """Real: the memory driver, the local driver on a disk, the S3 driver against MinIO (signatures and all) and against moto's server
-(AWS's key rules), the Swift driver against OpenStack Swift. On emulators: Azure on Azurite, Google on fake-gcs-server behind a verifier
-of signatures, Oracle's dialect on MinIO. Fake: the clock's offset, and backends that deny or do not answer where a server cannot be made to.
+(AWS's key rules), the Swift driver against OpenStack Swift. On emulators: Azure on Azurite, Google on fake-gcs-server behind a
+verifier of signatures, Oracle's dialect on MinIO. Fake: the clock's offset, and backends that deny or do not answer where a server
+cannot be made to.
 Asserted: every row of `promises.toml` on every kind, through StowStore and through the HTTP object API.
 
 The run ends at collection when the table and the tests do not match.
