@@ -202,7 +202,13 @@ def test_owners_are_named_within_their_namespace_only() -> None:
 
     assert "crate" in text(OTHER_OBJECT)
     assert "near" in text(_object("near"))
-    for owner in (_object("far", namespace="other"), NAMESAKE_ELSEWHERE, Marker("here", "other", "far", "u")):
+    assert text(Marker("here", "team", "location/disk", "u")) == "the base container of the StowLocation disk"
+    for owner in (
+        _object("far", namespace="other"),
+        Marker("here", "", "location/x", "u"),
+        NAMESAKE_ELSEWHERE,
+        Marker("here", "other", "far", "u"),
+    ):
         assert text(owner) == IN_USE_ELSEWHERE
 
 

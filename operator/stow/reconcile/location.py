@@ -25,6 +25,7 @@ from stow.errors import (
 from stow.reconcile.container_map import MapSources, build_map
 from stow.reconcile.objects import ObjectRef, Snapshot
 from stow.reconcile.outcome import Gone, Outcome, Ready, Reconciled, Result, Suspended, Waiting
+from stow.reconcile.ownership import BASE_OWNER
 from stow.reconcile.ports import Audit, DynamicLoads, Objects, Stores, Writer
 from stow.reconcile.reasons import STALLED_AFTER, outcome_of, reason_of
 from stow.storage.clock import Clock
@@ -196,8 +197,7 @@ class LocationReconciler:
         if base is None:
             return None
         seen = status.base_container_fqn == store.base_container_fqn
-        # No StowContainer can have such a name, so none is ever taken for the owner.
-        name = f"location/{snapshot.ref.name}"
+        name = f"{BASE_OWNER}{snapshot.ref.name}"
         marker = Marker(self._settings.installation, snapshot.ref.namespace or "", name, snapshot.uid)
         try:
             if (await store.container_state(base.name)).exists:

@@ -19,6 +19,8 @@ from stow.storage.model import ContainerState, Marker
 
 IN_USE_ELSEWHERE = "in use elsewhere"
 """All that an object may learn about an owner in another namespace."""
+BASE_OWNER = "location/"
+"""Begins the owner's name in the marker of a base container. No StowContainer can have such a name, so none is ever taken for the owner."""
 
 
 def identity_of(backend: str, container_name: str) -> str:
@@ -161,6 +163,9 @@ def owner_text(owner: Snapshot | Marker | None, *, namespace: str, installation:
     if isinstance(owner, Snapshot) and owner.ref.namespace == namespace:
         return f"in use by the StowContainer {owner.ref.name}"
     if isinstance(owner, Marker) and (owner.installation, owner.namespace) == (installation, namespace):
+        location = owner.name.removeprefix(BASE_OWNER)
+        if location != owner.name:
+            return f"the base container of the StowLocation {location}"
         return f"in use by the StowContainer {owner.name}"
     return IN_USE_ELSEWHERE
 
