@@ -38,7 +38,7 @@ SWIFT_KEYS: Final = KeyList(
 class SwiftPassword:
     """A user of Keystone."""
 
-    username: str
+    username: str = field(repr=False)
     password: str = field(repr=False)
     temp_url_key: str | None = field(default=None, repr=False)
 
@@ -56,7 +56,7 @@ class SwiftApplicationCredential:
 class SwiftV1Key:
     """A user of Swift's own authentication, such as `account:user`."""
 
-    user: str
+    user: str = field(repr=False)
     key: str = field(repr=False)
     temp_url_key: str | None = field(default=None, repr=False)
 
