@@ -150,6 +150,15 @@ def test_two_kinds_are_no_location(one: str, other: str) -> None:
 def test_an_anonymous_swift_location_names_its_account_in_the_url() -> None:
     found = read("swift", {"authURL": "https://h/v1/AUTH_x"}, {"anonymous": {}})
     assert found.backend.project_id is None
+    with pytest.raises(InvalidSpecError, match=r"spec\.signedURL\.credentials: must be absent"):
+        location_spec(
+            "StowLocation",
+            {
+                "swift": {"authURL": "https://h/v1/AUTH_x"},
+                "credentials": {"anonymous": {}},
+                "signedURL": {"credentials": {"secretRef": {"name": "signer"}}},
+            },
+        )
     with pytest.raises(InvalidSpecError, match=r"spec\.swift\.authURL: must be the storage URL"):
         read("swift", {"authURL": "https://h"}, {"anonymous": {}})
 

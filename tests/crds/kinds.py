@@ -107,6 +107,24 @@ def swift(**changes: Any) -> dict[str, Any]:
 
 SWIFT_BAD = [
     Case("swift-without-url", SL, of("swift", {}), "spec.swift.authURL: Required value"),
+    Case("swift-url-port", CSL, swift(authURL="https://h:65536/v3"), AUTH_URL),
+    Case(
+        "swift-anonymous-host",
+        SL,
+        of("swift", {"authURL": "https://h/"}, credentials={"anonymous": {}}),
+        "anonymous swift needs as authURL the storage URL of an account",
+    ),
+    Case(
+        "swift-anonymous-signer",
+        CSL,
+        of(
+            "swift",
+            {"authURL": "https://h/v1/AUTH_x"},
+            credentials={"anonymous": {}},
+            signedURL={"credentials": {"secretRef": {"name": "k"}}},
+        ),
+        "anonymous swift needs as authURL the storage URL of an account",
+    ),
     Case("swift-url", SL, swift(authURL="https://h/v3?x=1"), AUTH_URL),
     Case("swift-url-empty", CSL, swift(authURL=""), AUTH_URL),
     Case("swift-version", SL, swift(authVersion="V2"), 'supported values: "Auto", "V1", "V3"'),
@@ -143,6 +161,7 @@ SWIFT_BAD = [
 
 SWIFT_GOOD = [
     Case("swift", SL, swift()),
+    Case("swift-port", SL, swift(authURL="https://h:65535/v3")),
     Case("swift-host-v1", SL, swift(authURL="https://v1")),
     Case("swift-host-v1-cluster", CSL, swift(authURL="https://v1.0/", region="a")),
     Case("swift-v1", SL, of("swift", {"authURL": "https://h/auth/v1.0"})),

@@ -56,13 +56,18 @@ def credentials_of(spec: Fields, backend: Backend) -> Credentials | None:
         raise spec.error("credentials", f"is required: one of {', '.join(taken)}")
     found = _one_of(spec, taken)
     if isinstance(backend, SwiftSpec):
-        _check_swift(spec.child("swift"), backend, found)
+        _check_swift(spec, backend, found)
     return found
 
 
-def _check_swift(swift: Fields, backend: SwiftSpec, credentials: Credentials) -> None:
-    """Keystone gives a token for one project; without a token the URL itself has to name the account."""
+def _check_swift(spec: Fields, backend: SwiftSpec, credentials: Credentials) -> None:
+    """Keystone gives a token for one project; without a token the URL itself has to name the account, and nobody can authenticate there."""
+    swift = spec.child("swift")
     if isinstance(credentials, AnonymousCredentials):
+        if spec.child("signedURL").has("credentials"):
+            raise spec.error(
+                "signedURL.credentials", "must be absent: nobody can sign at an anonymous location of Swift"
+            )
         if not urlsplit(backend.auth_url).path:
             raise swift.error("authURL", "must be the storage URL of an account, such as https://host/v1/AUTH_name")
     elif not backend.is_v1 and backend.project_name is None and backend.project_id is None:
