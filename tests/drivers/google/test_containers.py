@@ -177,6 +177,20 @@ async def test_settings_are_kept_beside_marker_and_rules_of_others() -> None:
         await driver.aclose()
 
 
+@pytest.mark.parametrize("days", ["²", "٣", "1e3", "-1", "007x", ""])
+async def test_a_label_that_somebody_changed_names_no_rule(days: str) -> None:
+    buckets = Buckets()
+    async with serve(buckets) as stub:
+        driver = driver_of(stub.endpoint)
+        await driver.create_container("b-1", MARKER)
+        buckets.buckets["b-1"]["labels"]["stowstore-expire-days"] = days
+        buckets.buckets["b-1"]["lifecycle"] = {"rule": [{"action": {"type": "Delete"}, "condition": {"age": 3}}]}
+        assert (await driver.container_settings("b-1")).expire_after_days == 0
+        await driver.configure_container("b-1", ContainerSettings(expire_after_days=5))
+        assert (await driver.container_settings("b-1")).expire_after_days == 5
+        await driver.aclose()
+
+
 @pytest.mark.parametrize(
     "tags",
     [{"Team": "a"}, {"1st": "a"}, {"a": "A"}, {"a": "x" * 64}, {"a" * 64: "b"}, {"a b": ""}, {"stowstore-uid": "x"}],

@@ -69,4 +69,5 @@ def _rules(bucket: Any) -> list[dict[str, Any]]:
 
 
 def _is(rule: Mapping[str, Any], days: str) -> bool:
-    return days.isdigit() and rule.get("action") == {"type": "Delete"} and rule.get("condition") == {"age": int(days)}
+    known = days.isascii() and days.isdigit()  # "²" is a digit that no number is made of
+    return known and rule.get("action") == {"type": "Delete"} and rule.get("condition") == {"age": int(days)}
