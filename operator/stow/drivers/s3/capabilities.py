@@ -34,15 +34,18 @@ class Traits:
     """A page of one under a prefix that is a key itself holds that key and says that nothing follows, although more keys begin with it."""
     uniform_parts: bool = False
     """All parts but the last have one size."""
-    takes_unsigned_copy: bool = False
-    """A signed PUT obeys a ``x-amz-copy-source`` that its client adds, and so gives it every object that the credentials reach. S3 itself
-    refuses ``x-amz-`` headers that are not signed."""
+    refuses_unsigned_copy: bool = False
+    """A signed PUT is refused when its client adds ``x-amz-copy-source``: S3 refuses all ``x-amz-`` headers that are not signed. Others obey
+    it (MinIO), which gives the URL's holder every object that the credentials reach: there the header's absence is signed. So it is where
+    nobody tried: a server that cannot verify that refuses the URL, which harms less."""
     ascii_tags: bool = False
     """Tags of buckets are ASCII."""
     create_names_region: bool = True
     """A create says in which region, where one is configured; else the endpoint alone does."""
 
 
+_META_PREFIX_BYTES: Final = len("x-amz-meta-")
+"""MinIO counts it for each name; S3 does not. Of servers that were not asked it is assumed."""
 _SAFE_KEYS: Final = KeyRules(
     max_bytes=1024,
     max_segment_bytes=255,
@@ -87,6 +90,7 @@ _GENERIC: Final = replace(
     versioning=False,
     expiry_rules=False,
     keys=_SAFE_KEYS,
+    metadata_overhead_bytes=_META_PREFIX_BYTES,
 )
 _PLAIN: Final = Traits(
     capabilities=_GENERIC,
@@ -110,7 +114,12 @@ in ``aws-chunked`` framing, which trailing checksums need, are refused with 501 
 TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
     {
         Dialect.AWS: Traits(
-            capabilities=_AWS, checksums=True, etag_is_md5=True, match_any=False, conditional_complete=True
+            capabilities=_AWS,
+            checksums=True,
+            etag_is_md5=True,
+            match_any=False,
+            conditional_complete=True,
+            refuses_unsigned_copy=True,
         ),
         Dialect.MINIO: Traits(
             capabilities=replace(
@@ -118,13 +127,13 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
                 dialect=Dialect.MINIO,
                 delete_if_match=False,  # ignored: the object goes although the ETag differs
                 keys=replace(_SAFE_KEYS, control_characters=True),  # listings are asked for url-encoded
+                metadata_overhead_bytes=_META_PREFIX_BYTES,
             ),
             checksums=True,
             etag_is_md5=True,
             match_any=True,
             conditional_complete=True,
             lists_key_alone=True,
-            takes_unsigned_copy=True,
             ascii_tags=True,
         ),
         Dialect.CEPH: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.CEPH, markers=True)),
@@ -133,7 +142,16 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
             # Conditions on PutObject are documented, bucket tags are not implemented there.
             capabilities=replace(_GENERIC, dialect=Dialect.R2, create_once=True, write_if_match=True),
         ),
-        Dialect.VERSITYGW: replace(_PLAIN, capabilities=replace(_GENERIC, dialect=Dialect.VERSITYGW, markers=True)),
+        Dialect.VERSITYGW: replace(
+            _PLAIN,
+            refuses_unsigned_copy=True,
+            capabilities=replace(
+                _GENERIC,
+                dialect=Dialect.VERSITYGW,
+                markers=True,
+                keys=replace(_SAFE_KEYS, trailing_slash=False),  # 400 where there is data: it is a folder of its disk
+            ),
+        ),
         Dialect.GENERIC: _PLAIN,
         Dialect.ORACLE: replace(_PLAIN, capabilities=_ORACLE, create_names_region=False),
     }

@@ -1,6 +1,6 @@
 """Signed URLs: SigV4 in the query, by the SDK. All headers that are bound are signed, so the client has to send them.
 
-A PUT binds more than it says where the backend would obey an instruction that nobody signed: see ``Traits.takes_unsigned_copy``.
+A PUT binds more than it says where the backend would obey an instruction that nobody signed: see ``Traits.refuses_unsigned_copy``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def sign(sdk: Sdk, request: SignRequest, *, traits: Traits, clock: Clock) 
         params,
         keys=keys,
         headers=required,
-        absent=_COPY_SOURCE if request.method is Method.PUT and traits.takes_unsigned_copy else None,
+        absent=_COPY_SOURCE if request.method is Method.PUT and not traits.refuses_unsigned_copy else None,
         expires_in_s=expires_in_s,
     )
     expires_at = min(_end_of(url), request.expires_at)
