@@ -44,9 +44,6 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ("minio", "a-key-and-its-folder-coexist"): (
         "MinIO 2026-02-12: with f present, a listing without delimiter omits f/g (objects are folders on its disk)"
     ),
-    ("minio", "metadata-up-to-its-limit"): (
-        "MinIO 2026-02-12: 400 MetadataTooLarge for 2,048 bytes (it counts the 11 of x-amz-meta- before each name too)"
-    ),
     ("moto", "a-newline-is-a-character"): "moto 5.2.5: 404 for any key with a newline (its route does not match one)",
     ("moto", "delete-if-match-any"): 'moto 5.2.5: 412 for If-Match: * on DELETE (it compares "*" with the ETag)',
     **{

@@ -28,9 +28,6 @@ SHORTFALLS: Final[dict[tuple[str, str], str]] = {
     ("oracle", "list-prefix-that-is-a-key"): (
         "MinIO 2026-02-12: a page of one under a prefix that is a key says that nothing follows; the driver goes round it for MinIO alone"
     ),
-    ("oracle", "metadata-up-to-its-limit"): (
-        "MinIO 2026-02-12: 400 MetadataTooLarge for 2,048 bytes (it counts the 11 of x-amz-meta- before each name too)"
-    ),
     ("oracle", "keys-stay-distinct"): _LONG,
     ("oracle", "listed-key-is-the-written-key"): _LONG,
     ("oracle", "key-round-trips-through-every-verb"): _LONG,

@@ -115,7 +115,7 @@ def own_headers(reply: Reply) -> dict[str, str]:
 CAPABILITIES = {
     *("dialect", "createOnce", "writeIfMatch", "deleteIfMatch", "contentMd5", "integrity", "serverSideCopy", "markers"),
     *("markerWithCreate", "tags", "versioning", "expiryRules", "signMethods", "signBinds", "maxSingleWriteBytes"),
-    *("maxObjectBytes", "maxMetadataBytes", "maxSignedExpiryS", "maxKeyBytes"),
+    *("maxObjectBytes", "maxMetadataBytes", "metadataOverheadBytes", "maxSignedExpiryS", "maxKeyBytes"),
 }
 
 

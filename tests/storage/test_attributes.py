@@ -29,3 +29,16 @@ def test_printable_ascii_is_taken(header: str, value: str | None) -> None:
 def test_metadata_is_looked_at_too() -> None:
     with pytest.raises(InvalidMetadataError):
         check_attributes(ObjectAttributes(metadata={"Upper": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "overhead_bytes", "fits"), [(2048, 0, 2047), (2048, 11, 2036), (100, 11, 88), (4096, 0, 2047)]
+)
+def test_the_backends_limit_and_overhead_count_within_ours(limit_bytes: int, overhead_bytes: int, fits: int) -> None:
+    def check(value: str) -> None:
+        found = ObjectAttributes(metadata={"n": value})
+        check_attributes(found, metadata_bytes=limit_bytes, overhead_bytes=overhead_bytes)
+
+    check("x" * fits)
+    with pytest.raises(InvalidMetadataError, match=f"{min(limit_bytes, 2048)} are allowed"):
+        check("x" * (fits + 1))

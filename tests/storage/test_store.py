@@ -26,6 +26,7 @@ from stow.errors import (
     ContainerTakenError,
     CredentialsInvalidError,
     InvalidKeyError,
+    InvalidMetadataError,
     InvalidReferenceError,
     NotFoundError,
     ObjectNotFoundError,
@@ -35,7 +36,16 @@ from stow.errors import (
 from stow.storage.config import StoreConfig
 from stow.storage.driver import Capabilities, Driver
 from stow.storage.metrics import StoreMetrics
-from stow.storage.model import CopyOptions, Marker, Method, ObjectMetadata, Origin, Scope, WriteOptions
+from stow.storage.model import (
+    CopyOptions,
+    Marker,
+    Method,
+    ObjectAttributes,
+    ObjectMetadata,
+    Origin,
+    Scope,
+    WriteOptions,
+)
 from stow.storage.names import DataReference
 from stow.storage.operations import EXISTENCE_TTL
 from stow.storage.store import StowStore, copy_between
@@ -463,6 +473,24 @@ async def test_a_signer_of_another_account_is_refused(setup: Setup) -> None:
     stranger = MemoryDriver(clock=setup.clock, identity="mem://somebody-else")
     with pytest.raises(CredentialsInvalidError, match=r"^With spec\.signedURL\.credentials: .* another account"):
         await signed_by(setup, stranger).probe()
+
+
+async def test_metadata_beyond_the_drivers_own_limit_is_refused_before_any_call(setup: Setup) -> None:
+    class Narrow(Wrapper):
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(setup.memory.capabilities, max_metadata_bytes=40, metadata_overhead_bytes=10)
+
+    store = setup.store(Narrow)
+    source, target = (store.reference("base", key) for key in ("k", "l"))
+    fits, over = (ObjectAttributes(metadata={"a": "x" * 9, "b": "x" * length}) for length in (9, 10))
+    await store.write_raw(source, 1, WriteOptions(attributes=fits), one(b"x"))
+    setup.driver.calls.clear()
+    with pytest.raises(InvalidMetadataError, match=r"41 bytes .* 40 are allowed"):
+        await store.write_raw(source, 1, WriteOptions(attributes=over), one(b"x"))
+    with pytest.raises(InvalidMetadataError, match=r"41 bytes .* 40 are allowed"):
+        await store.copy_raw(source, target, CopyOptions(attributes=over))
+    assert setup.driver.calls == []
 
 
 async def test_what_can_be_signed_is_up_to_who_signs(setup: Setup) -> None:

@@ -63,6 +63,8 @@ class Capabilities:
     """Of user metadata, names and encoded values together."""
     max_signed_expiry_s: int
     keys: KeyRules
+    metadata_overhead_bytes: int = 0
+    """What counts towards ``max_metadata_bytes`` beside each name: the prefix of its header, at some backends."""
 
     def as_status(self) -> dict[str, str]:
         """For ``status.capabilities``: flat, text only, stable order."""

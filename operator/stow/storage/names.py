@@ -175,11 +175,16 @@ def check_container_name(name: str) -> None:
         )
 
 
-def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Raises:
-    InvalidMetadataError: a name is not ``[a-z0-9-]{1,64}``, a value holds a control character, or all together exceed 2 KiB.
+def check_metadata(
+    metadata: Mapping[str, str], *, limit_bytes: int = MAX_METADATA_BYTES, overhead_bytes: int = 0
+) -> None:
+    """``limit_bytes`` and ``overhead_bytes`` (beside each name) are the backend's; more than 2 KiB is never allowed.
+
+    Raises:
+        InvalidMetadataError: a name is not ``[a-z0-9-]{1,64}``, a value holds a control character, or all together exceed the limit.
     """
-    total = 0
+    limit_bytes = min(limit_bytes, MAX_METADATA_BYTES)
+    total = overhead_bytes * len(metadata)
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name):
             raise InvalidMetadataError(
@@ -191,8 +196,9 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
             total += len(name) + len(encode_metadata_value(value))
         except UnicodeEncodeError:
             raise InvalidMetadataError(f"The value of the metadata {name!r} is not valid UTF-8.") from None
-    if total > MAX_METADATA_BYTES:
-        raise InvalidMetadataError(f"The metadata takes {total} bytes; {MAX_METADATA_BYTES} are allowed in all.")
+    if total > limit_bytes:
+        counted = f" ({overhead_bytes} of them beside each name)" if overhead_bytes else ""
+        raise InvalidMetadataError(f"The metadata takes {total} bytes{counted}; {limit_bytes} are allowed in all.")
 
 
 def encode_metadata_value(value: str) -> str:

@@ -337,7 +337,7 @@ class StowStore:
         async with self._containers.operation("write", reference.container, reference.key):
             driver = self._driver_for(reference, key=True)
             self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
-            check_attributes(options.attributes)
+            _check_attributes(driver, options.attributes)
             limit = min(
                 driver.capabilities.max_object_bytes,
                 self.config.max_write_bytes or driver.capabilities.max_object_bytes,
@@ -399,7 +399,7 @@ class StowStore:
             self._driver_for(destination, key=True)
             self._check_preconditions(driver, if_match=options.if_match, if_none_match=options.if_none_match)
             if options.attributes is not None:
-                check_attributes(options.attributes)
+                _check_attributes(driver, options.attributes)
             await self._containers.get(source.container, scope=source_scope)
             await self._containers.get(destination.container, scope=scope)
             await self._check_copy_size(driver, source)
@@ -524,6 +524,12 @@ async def _closed_on_error(stream: ObjectStream) -> AsyncIterator[None]:
     except BaseException as error:
         await stream.__aexit__(type(error), error, error.__traceback__)
         raise
+
+
+def _check_attributes(driver: Driver, attributes: ObjectAttributes) -> None:
+    """By the limits of the backend that is to hold them. Raises: InvalidMetadataError."""
+    found = driver.capabilities
+    check_attributes(attributes, metadata_bytes=found.max_metadata_bytes, overhead_bytes=found.metadata_overhead_bytes)
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:

@@ -47,8 +47,10 @@ def content_headers(attributes: ObjectAttributes, names: Mapping[str, str] = CON
     return headers
 
 
-def metadata_entries(metadata: Mapping[str, str], nonce: str | None) -> dict[str, str]:
+def metadata_entries(metadata: Mapping[str, str], nonce: str | None, *, overhead_bytes: int = 0) -> dict[str, str]:
     """Names as they are given, values encoded for the wire, the nonce among them where there is room.
+
+    ``overhead_bytes`` is what the backend counts beside each name: ``Capabilities.metadata_overhead_bytes``.
 
     Raises:
         InvalidMetadataError: the metadata uses the reserved name.
@@ -57,6 +59,7 @@ def metadata_entries(metadata: Mapping[str, str], nonce: str | None) -> dict[str
         raise InvalidMetadataError(f"The metadata name {NONCE!r} is reserved.")
     entries = {name: encode_metadata_value(value) for name, value in metadata.items()}
     total = sum(len(name) + len(value) for name, value in entries.items())
+    total += overhead_bytes * (len(entries) + 1)
     if nonce is not None and total + len(NONCE) + len(nonce) <= MAX_METADATA_BYTES:
         entries[NONCE] = nonce
     return entries

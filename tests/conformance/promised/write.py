@@ -427,9 +427,10 @@ async def opaque_bytes(world: World) -> None:
 @promise("metadata-up-to-its-limit")
 async def much_metadata(world: World) -> None:
     limit = min(world.capabilities.max_metadata_bytes, MAX_METADATA_BYTES)
-    name_bytes, each_bytes = len("name-00"), 100
+    overhead_bytes = world.capabilities.metadata_overhead_bytes
+    name_bytes, each_bytes = overhead_bytes + len("name-00"), 100
     for metadata in (
-        {"long": "v" * (limit - len("long"))},
+        {"long": "v" * (limit - overhead_bytes - len("long"))},
         {f"name-{n:02d}": "v" * (each_bytes - name_bytes) for n in range(limit // each_bytes)},
     ):
         await world.client.write("k", b"x", options=WriteOptions(attributes=ObjectAttributes(metadata=metadata)))

@@ -168,6 +168,15 @@ def test_the_nonces_name_is_reserved_and_gives_way_to_full_metadata() -> None:
     assert attribute_headers(ObjectAttributes(), "n") == {"x-amz-meta-stow-nonce": "n"}
 
 
+def test_the_nonce_gives_way_where_its_prefix_counts() -> None:
+    """A backend that counts the prefix of each name would refuse metadata that fits without the nonce."""
+    room = len("stow-nonce" + "n") + 2 * 11
+    fits = ObjectAttributes(metadata={"a": "x" * (2047 - room)})
+    full = ObjectAttributes(metadata={"a": "x" * (2048 - room)})
+    assert "x-amz-meta-stow-nonce" in attribute_headers(fits, "n", overhead_bytes=11)
+    assert "x-amz-meta-stow-nonce" not in attribute_headers(full, "n", overhead_bytes=11)
+
+
 @pytest.mark.parametrize("text", ["", "bytes */5", "bytes 1-2", "bytes a-b/c", "items 0-1/2"])
 def test_a_malformed_content_range_is_refused(text: str) -> None:
     with pytest.raises(BackendFailedError):

@@ -60,7 +60,9 @@ async def _copy_version(
     conditions = await conditions_for(
         backend, *destination, if_match=options.if_match, if_none_match=options.if_none_match
     )
-    target = Target(*destination, headers=attribute_headers(attributes, nonce), conditions=conditions, nonce=nonce)
+    overhead_bytes = backend.traits.capabilities.metadata_overhead_bytes
+    headers = attribute_headers(attributes, nonce, overhead_bytes=overhead_bytes)
+    target = Target(*destination, headers=headers, conditions=conditions, nonce=nonce)
     if conditions and seen.size_bytes == 0:
         return await put_bytes(backend, target, [], WriteOptions(attributes=attributes))
     if conditions or seen.size_bytes > backend.multipart.max_single_copy_bytes:

@@ -30,9 +30,9 @@ _INSTRUCTIONS: Final = frozenset({"snowball-auto-extract"})
 _FOREIGN_KEYS: Final = ("aws:kms", "aws:kms:dsse")
 
 
-def attribute_headers(attributes: ObjectAttributes, nonce: str | None) -> dict[str, str]:
+def attribute_headers(attributes: ObjectAttributes, nonce: str | None, *, overhead_bytes: int = 0) -> dict[str, str]:
     """Names in lower case, values as they go out. Errors of :func:`content_headers` and :func:`metadata_entries`."""
-    entries = metadata_entries(attributes.metadata, nonce)
+    entries = metadata_entries(attributes.metadata, nonce, overhead_bytes=overhead_bytes)
     for name in entries:
         check_metadata_name(name)
     return content_headers(attributes) | {META_PREFIX + name: value for name, value in entries.items()}

@@ -50,7 +50,7 @@ async def write(
     if size_bytes is not None and size_bytes > capabilities.max_object_bytes:
         raise LimitExceededError(f"An object of this backend has at most {capabilities.max_object_bytes} bytes.")
     nonce = backend.new_nonce()
-    headers = attribute_headers(options.attributes, nonce)
+    headers = attribute_headers(options.attributes, nonce, overhead_bytes=capabilities.metadata_overhead_bytes)
     conditions = await conditions_for(
         backend, bucket, key, if_match=options.if_match, if_none_match=options.if_none_match
     )
