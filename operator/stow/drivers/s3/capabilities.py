@@ -35,9 +35,9 @@ class Traits:
     uniform_parts: bool = False
     """All parts but the last have one size."""
     refuses_unsigned_copy: bool = False
-    """A signed PUT is refused when its client adds ``x-amz-copy-source``: S3 refuses all ``x-amz-`` headers that are not signed. Others obey
-    it (MinIO), which gives the URL's holder every object that the credentials reach: there the header's absence is signed. So it is where
-    nobody tried: a server that cannot verify that refuses the URL, which harms less."""
+    """A signed PUT is refused when its client adds ``x-amz-copy-source``: S3 refuses all ``x-amz-`` headers that are not signed. Others
+    obey it (MinIO), which gives the URL's holder every object that the credentials reach: there the header's absence is signed. So it is
+    where nobody tried: a server that cannot verify that refuses the URL, which harms less."""
     ascii_tags: bool = False
     """Tags of buckets are ASCII."""
     create_names_region: bool = True
