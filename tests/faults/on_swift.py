@@ -10,7 +10,7 @@ from faults.harm import Status
 from faults.http1 import Seen
 from faults.kind import CANARY, EGRESS, REPEATED, Differs, Door, Kind, Role, Server
 from faults.outcome import Outcome, State, fails
-from stow.errors import CredentialsInvalidError, IntegrityError, WriteOutcomeUnknownError
+from stow.errors import ChecksumMismatchError, CredentialsInvalidError, WriteOutcomeUnknownError
 from stow.storage.clock import utc_now
 from stow.storage.driver import Driver
 from stow.storage.model import MIB
@@ -81,12 +81,8 @@ SWIFT: Final = Kind(
             for group in ("small", "streamed", "unannounced", "copy", "copy anew")
         },
         **{
-            ("503 before the body was taken", group): Differs(fails(WriteOutcomeUnknownError, 1, looks=1), "as for 503")
-            for group in ("streamed", "unannounced")
-        },
-        **{
             ("flipped bit in the upload", group): Differs(
-                Outcome(IntegrityError, 1, looks=1, state=State.GONE),
+                Outcome(ChecksumMismatchError, 1, looks=1, state=State.GONE),
                 "the MD5 of a streamed body is known behind its end: what was stored damaged is looked for and taken out again",
             )
             for group in ("streamed", "unannounced")

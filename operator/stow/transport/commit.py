@@ -36,12 +36,22 @@ class Settling:
 
 
 async def commit(wire: Wire, request: Request) -> Answer:
-    """Send the request that makes a write visible, once.
+    """Send the request that makes a write visible, once. What was refused because a token had ended was not done: it goes out again, but
+    for a stream, whose source is used up.
 
     Raises:
         AnswerError, StowError: it did not happen, or (``may_have_happened``) it may have.
         LostAnswerError: it may have happened.
     """
+    try:
+        return await _once(wire, request)
+    except AnswerError as exc:
+        if isinstance(request.body, Upload) or not await wire.renewed(exc):
+            raise
+    return await _once(wire, request)
+
+
+async def _once(wire: Wire, request: Request) -> Answer:
     try:
         return await wire.exchange(request)
     except BackendError as exc:
@@ -63,7 +73,7 @@ async def settled(
     try:
         written = await send()
     except AnswerError as exc:
-        if not settling.may_have_happened(exc):
+        if exc.before_body or not settling.may_have_happened(exc):
             raise settling.judge(exc) from exc
         return await _after_lost_answer(settling, exc)
     except LostAnswerError as exc:

@@ -53,6 +53,8 @@ class AnswerError(Exception):
     """The ``Server`` header: may tell the dialect."""
     retry_after_s: float | None = None
     """What ``Retry-After`` asks for."""
+    before_body: bool = False
+    """It came before all of the request's body was handed over, so nothing can have been written."""
 
 
 Fault = tuple[type[StowError], str]

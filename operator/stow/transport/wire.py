@@ -155,6 +155,11 @@ class Wire:
             if isinstance(request.body, Upload) and not request.body.complete:
                 response.close()
                 raise BackendFailedError("The backend answered before it had the whole body.", status=response.status)
+        except AnswerError as exc:
+            if isinstance(request.body, Upload):
+                exc.before_body = not request.body.complete
+                await request.body.stopped()
+            raise
         except BaseException:
             if isinstance(request.body, Upload):
                 await request.body.stopped()
@@ -166,6 +171,10 @@ class Wire:
             return await self._api.prepare(request)
         except StowError as exc:
             return exc
+
+    async def renewed(self, answer: AnswerError) -> bool:
+        """See :meth:`HttpApi.renewed`, for what is sent by :meth:`exchange`."""
+        return await self._api.renewed(answer)
 
     async def pause_before_repeating(self, attempt: int, *, at_least_s: float = 0.0) -> None:
         """Count a repetition and wait a little, longer after each ``attempt`` (from 1)."""

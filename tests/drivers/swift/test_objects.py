@@ -21,7 +21,6 @@ from stow.errors import (
     ChecksumMismatchError,
     ContainerNotFoundError,
     CredentialsInvalidError,
-    IntegrityError,
     LimitExceededError,
     NotFoundError,
     ObjectNotFoundError,
@@ -178,10 +177,24 @@ async def test_a_body_that_was_damaged_on_its_way_is_not_left_to_be_read(nonce: 
 
     async with serve(Cloud(swift=answer)) as stub:
         driver = stub_driver(stub.endpoint)
-        with pytest.raises(IntegrityError):
+        with pytest.raises(ChecksumMismatchError):
             await put(driver, "c", "k", BIG)
         await driver.aclose()
     assert [seen.method for seen in swift_only(stub.requests)] == ["PUT", "HEAD"] + ["DELETE"] * removed
+
+
+async def test_a_damaged_body_is_found_where_the_answer_was_lost_too() -> None:
+    def answer(seen: Seen) -> bytes:
+        if seen.method == "PUT":
+            return CLOSE
+        return head_answer(BIG + b"flip", x_object_meta_stow_nonce="nonce-1") if seen.method == "HEAD" else http(204)
+
+    async with serve(Cloud(swift=answer)) as stub:
+        driver = stub_driver(stub.endpoint)
+        with pytest.raises(ChecksumMismatchError):
+            await put(driver, "c", "k", BIG)
+        await driver.aclose()
+    assert [seen.method for seen in swift_only(stub.requests)] == ["PUT", "HEAD", "HEAD", "DELETE"]
 
 
 async def test_a_stream_that_the_end_of_a_token_refused_does_not_go_out_again() -> None:

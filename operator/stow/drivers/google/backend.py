@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stow.drivers.google.config import Uploads
 from stow.drivers.google.endpoint import Endpoint
 from stow.storage.budget import ByteBudget
 from stow.storage.driver import Capabilities
-from stow.transport.faults import AnswerError
 from stow.transport.wire import Wire
 
 
@@ -29,8 +28,6 @@ class Backend:
     capabilities: Capabilities
     uploads: Uploads
     budget: ByteBudget
-    renewed: Callable[[AnswerError], Awaitable[bool]]
-    """See :meth:`stow.transport.wire.HttpApi.renewed`."""
     new_nonce: Callable[[], str] = random_nonce
     undoing: set[asyncio.Task[None]] = field(default_factory=set)
     """Cancellations of failed uploads that still run."""

@@ -86,8 +86,7 @@ class GoogleDriver:
         self._sdk = Sdk(endpoint, asking, request_s=config.deadlines.request_s, threads=config.sdk_threads)
         identity = _identity(config, self._sdk, outside=outside)
         self._tokens = Tokens(identity, clock=clock) if identity is not None else None
-        api = GoogleApi(endpoint, tokens=self._tokens)
-        wire = Wire(api, connections, clock=clock, outside=outside)
+        wire = Wire(GoogleApi(endpoint, tokens=self._tokens), connections, clock=clock, outside=outside)
         self._sdk.attach(wire)
         account = _signer_account(config)
         self._backend = Backend(
@@ -98,7 +97,6 @@ class GoogleDriver:
             ),
             uploads=config.uploads,
             budget=budget if budget is not None else ByteBudget(DEFAULT_BUDGET_BYTES),
-            renewed=api.renewed,
             new_nonce=new_nonce,
         )
         self._containers = Containers(self._sdk, self._backend, project=self._project)

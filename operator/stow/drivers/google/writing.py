@@ -118,7 +118,7 @@ async def put_bytes(
         request = _request(backend, target, framing, body)
 
     async def send() -> ObjectMetadata:
-        return await written(backend, target, await _committed(backend, request), size_bytes, crc32c.digest())
+        return await written(backend, target, await commit(backend.wire, request), size_bytes, crc32c.digest())
 
     return await settled(backend, target, attributes, send)
 
@@ -196,16 +196,6 @@ def _request(backend: Backend, target: Target, framing: _Framing, body: bytes | 
         headers={"content-type": framing.content_type},
         body=body,
     )
-
-
-async def _committed(backend: Backend, request: Located) -> Answer:
-    """A refused token has done nothing, and a body in memory can go again."""
-    try:
-        return await commit(backend.wire, request)
-    except AnswerError as exc:
-        if isinstance(request.body, Upload) or not await backend.renewed(exc):
-            raise
-    return await commit(backend.wire, request)
 
 
 async def _framed(framing: _Framing, body: AsyncIterator[bytes], crc32c: RunningHash) -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from stow.drivers.swift.objects import head
 from stow.drivers.swift.writing import Target, check_unconditional, settled, stored
 from stow.errors import BackendFailedError, ContainerNotFoundError, ObjectNotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata
+from stow.transport.commit import commit
 from stow.transport.faults import AnswerError
 from stow.transport.wire import Request
 
@@ -61,7 +62,7 @@ async def _copy_version(
 
     async def send() -> ObjectMetadata:
         try:
-            return stored(await backend.commit(request), seen.size_bytes)
+            return stored(await commit(backend.wire, request), seen.size_bytes)
         except AnswerError as exc:
             if exc.status == 412:
                 raise _SourceChangedError from exc

@@ -71,9 +71,8 @@ class SwiftDriver:
         )
         self._tokens = Tokens(config, self._account, self._connections, clock=clock, outside=outside)
         self._defaults = default_traits(signs=bool(config.temp_url_key))
-        api = SwiftApi(self._tokens)
-        wire = Wire(api, self._connections, clock=clock, outside=outside)
-        self._backend = Backend(wire=wire, traits=self._defaults, renewed=api.renewed, new_nonce=new_nonce)
+        wire = Wire(SwiftApi(self._tokens), self._connections, clock=clock, outside=outside)
+        self._backend = Backend(wire=wire, traits=self._defaults, new_nonce=new_nonce)
 
     @property
     def scheme(self) -> str:

@@ -15,13 +15,13 @@ from stow.drivers.swift.backend import Backend
 from stow.drivers.swift.headers import attribute_headers, md5_of, nonce_of, object_metadata, typed, version
 from stow.drivers.swift.objects import head_answer
 from stow.drivers.swift.translate import answer_error, may_have_happened
-from stow.errors import BackendFailedError, IntegrityError, LimitExceededError, StowError, UnsupportedError
+from stow.errors import BackendFailedError, ChecksumMismatchError, LimitExceededError, StowError, UnsupportedError
 from stow.storage.checksums import RunningHash, new_md5
 from stow.storage.model import ObjectAttributes, ObjectMetadata, WriteOptions
 from stow.transport import commit as committing
-from stow.transport.commit import LostAnswerError, Settling
+from stow.transport.commit import LostAnswerError, Settling, commit
 from stow.transport.connections import Answer
-from stow.transport.faults import AnswerError
+from stow.transport.faults import DIGEST, AnswerError
 from stow.transport.headers import etag_of, http_date
 from stow.transport.upload import Upload
 from stow.transport.wire import Request
@@ -76,9 +76,13 @@ async def write(
         request = Request("PUT", container, key, headers=headers, body=upload)
 
     async def send() -> ObjectMetadata:
-        return await _result(backend, target, await backend.commit(request), sent)
+        return stored(await commit(backend.wire, request), sent.size_bytes)
 
-    return await settled(backend, target, attributes, send)
+    written = await settled(backend, target, attributes, send)
+    if written.md5 is not None and written.md5 != md5.digest():
+        await _remove_damaged(backend, target)
+        raise ChecksumMismatchError(DIGEST[1])
+    return written
 
 
 def check_unconditional(*, if_match: str | None, if_none_match: bool) -> None:
@@ -159,16 +163,6 @@ async def _counted(held: list[bytes], rest: AsyncIterator[bytes], sent: _Sent) -
     async for chunk in rest:
         sent.count(chunk)
         yield chunk
-
-
-async def _result(backend: Backend, target: Target, answer: Answer, sent: _Sent) -> ObjectMetadata:
-    written = stored(answer, sent.size_bytes)
-    if written.md5 is not None and written.md5 != sent.md5.digest():
-        await _remove_damaged(backend, target)
-        raise IntegrityError(
-            "The bytes that the backend stored are not the ones that were sent. Write the object again."
-        )
-    return written
 
 
 async def _remove_damaged(backend: Backend, target: Target) -> None:
