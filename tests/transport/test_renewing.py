@@ -104,6 +104,13 @@ async def test_a_refused_value_is_dropped_once_and_a_newer_one_stays() -> None:
     assert await source.value() == "2"
 
 
+async def test_a_backend_that_refuses_each_value_does_not_cost_one_for_each_request() -> None:
+    source = Source(None)
+    for _ in range(10):
+        source.renewing.drop(await source.renewing.get())
+    assert source.fetched == 2
+
+
 async def test_a_value_that_is_to_last_is_renewed_where_that_gains_something() -> None:
     source = Source(timedelta(hours=1))
     await source.value()

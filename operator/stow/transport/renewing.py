@@ -20,6 +20,8 @@ EARLY: Final = timedelta(minutes=5)
 """So long before its end a value is renewed, or in the last quarter of a shorter life: what the SDKs of the three clouds do at most."""
 _PAUSE: Final = timedelta(seconds=5)
 """After a failed renewal, while the value at hand still holds."""
+_DROP_S: Final = 1.0
+"""Between two values that are dropped: a backend that refuses each of them must not cost a new one for each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Renewing(Generic[T]):
         self._clock = clock
         self._held: _Held[T] | None = None
         self._fetching: asyncio.Task[Lease[T]] | None = None
+        self._dropped_at: float | None = None
 
     async def get(self) -> Lease[T]:
         """The present value, renewed where it is time.
@@ -80,9 +83,11 @@ class Renewing(Generic[T]):
         return lease
 
     def drop(self, lease: Lease[T]) -> None:
-        """Forget this value, which the backend has refused; a newer one stays."""
-        if self._held is not None and self._held.lease is lease:
-            self._held = None
+        """Forget this value, which the backend has refused; a newer one stays, and so does one that follows at once."""
+        now = asyncio.get_running_loop().time()
+        soon = self._dropped_at is not None and now - self._dropped_at < _DROP_S
+        if self._held is not None and self._held.lease is lease and not soon:
+            self._held, self._dropped_at = None, now
 
     async def aclose(self) -> None:
         """End a renewal that runs."""

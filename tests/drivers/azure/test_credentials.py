@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from stow.errors import (
     CredentialsMissingError,
     EndpointForbiddenError,
     InvalidSpecError,
+    ObjectNotFoundError,
 )
 from stow.storage.clock import utc_now
 from stow.storage.egress import EgressPolicy
@@ -156,6 +158,26 @@ async def test_a_token_that_ended_early_is_replaced_once(entra: Entra) -> None:
     assert len(seen) == 2
     assert len(set(seen)) == 2
     assert entra.asked["secret"] == 2
+
+
+async def test_one_token_replaces_another_for_all_who_used_it_and_a_write_goes_out_again(entra: Entra) -> None:
+    def answer(request: Seen) -> bytes:
+        if request.headers["authorization"] == f"Bearer {entra.given[0]}":
+            return http(401, x_ms_error_code="InvalidAuthenticationInfo")
+        return http(201, etag='"1"') if request.method == "PUT" else http(404, x_ms_error_code="BlobNotFound")
+
+    async with serve_tls(entra, answer) as endpoint:
+        config = AzureConfig("acct", PRINCIPAL, endpoint=f"{endpoint}/acct", authority=entra.authority)
+        config = replace(config, egress=DEV_EGRESS, ssl_context=entra.trust)
+        for calls in (16, 0):
+            entra.given.clear()
+            driver = AzureDriver(config, clock=utc_now)
+            gone = await asyncio.gather(*(driver.head("box", "k") for _ in range(calls)), return_exceptions=True)
+            assert [type(error) for error in gone] == [ObjectNotFoundError] * calls
+            written = await driver.write("box", "k", body(b"data"), size_bytes=4, options=WriteOptions())
+            assert written.etag == "1"
+            assert len(entra.given) == 2
+            await driver.aclose()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

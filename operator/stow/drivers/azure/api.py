@@ -41,9 +41,11 @@ class AzureApi:
         return Prepared(URL(f"{netloc}{path}{'?' + query if query else ''}", encoded=True), headers)
 
     async def renewed(self, answer: AnswerError) -> bool:
-        return answer.status == 401 and self._authorizer.dropped()
+        return answer.status == 401 and self._authorizer.renewable
 
     def refusal(self, response: aiohttp.ClientResponse, body: bytes) -> AnswerError:
+        if response.status == 401:
+            self._authorizer.refused(response.request_info.headers.get("authorization"))
         # The header is there for HEAD too, which has no body.
         code = response.headers.get("x-ms-error-code") or error_code(body)
         whole = _WHOLE.fullmatch(response.headers.get("content-range", ""))

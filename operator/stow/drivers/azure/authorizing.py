@@ -37,8 +37,13 @@ class Authorizer(Protocol):
         """What is added to every query, encoded."""
         ...
 
-    def dropped(self) -> bool:
-        """The backend refused what was given last: whether another one can be had."""
+    def refused(self, authorization: str | None) -> None:
+        """The backend does not take this header any more."""
+        ...
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there can be another one."""
         ...
 
 
@@ -46,6 +51,7 @@ class KeyAuthorizer:
     """With the account's key."""
 
     query = ""
+    renewable = False
 
     def __init__(self, account: str, key: bytes) -> None:
         self._account = account
@@ -57,12 +63,14 @@ class KeyAuthorizer:
         )
         return {"authorization": authorization(self._account, self._key, text)}
 
-    def dropped(self) -> bool:
-        return False
+    def refused(self, authorization: str | None) -> None:
+        """There is no other."""
 
 
 class QueryAuthorizer:
     """With a shared access signature, or (empty) with nothing."""
+
+    renewable = False
 
     def __init__(self, query: str) -> None:
         self.query = query
@@ -71,14 +79,15 @@ class QueryAuthorizer:
         del draft
         return {}
 
-    def dropped(self) -> bool:
-        return False
+    def refused(self, authorization: str | None) -> None:
+        """There is no other."""
 
 
 class TokenAuthorizer:
     """With a bearer token that is renewed before it ends."""
 
     query = ""
+    renewable = True
 
     def __init__(self, tokens: Renewing[str]) -> None:
         self._tokens = tokens
@@ -87,13 +96,16 @@ class TokenAuthorizer:
     async def headers(self, draft: Draft) -> dict[str, str]:
         del draft
         self._last = await self._tokens.get()
-        return {"authorization": f"Bearer {self._last.value}"}
+        return {"authorization": _bearer(self._last)}
 
-    def dropped(self) -> bool:
-        if self._last is None:
-            return False
-        self._tokens.drop(self._last)
-        return True
+    def refused(self, authorization: str | None) -> None:
+        """A newer token than the refused one stays: requests that were under way with the old one all come back."""
+        if self._last is not None and authorization == _bearer(self._last):
+            self._tokens.drop(self._last)
+
+
+def _bearer(lease: Lease[str]) -> str:
+    return f"Bearer {lease.value}"
 
 
 def http_date(now: datetime) -> str:
