@@ -83,7 +83,9 @@ async def test_the_probe_reads_what_the_real_swift_tells(swift_server: SwiftServ
     assert after.max_object_bytes >= MAX_FILE_BYTES
 
 
-@pytest.mark.parametrize("answer", [http(404), http(403), http(500), http(200, b"<html>"), http(200, b"[]")])
+@pytest.mark.parametrize(
+    "answer", [http(404), http(403), http(500), http(200, b"<html>"), http(200, b"[]"), http(200, b"[" * 200_000)]
+)
 async def test_a_swift_that_hides_its_limits_has_the_documented_ones(answer: bytes) -> None:
     async with serve(Cloud(swift=lambda seen: answer if seen.target == "/info" else http(204))) as stub:
         driver = stub_driver(stub.endpoint, temp_url_key="k")

@@ -70,6 +70,10 @@ def test_a_common_prefix_may_be_the_last_of_a_page() -> None:
         b'[{"name": 7, "bytes": 1, "hash": "x", "last_modified": "2026-11-23T06:08:50"}]',
         answered(entry("a", last_modified="yesterday")),
         answered(entry("a", bytes="many")),
+        answered(entry("a", bytes=-1)),
+        answered(entry("a", bytes=float("inf"))),
+        answered(entry("a", last_modified="9999-12-31T23:59:59.500000")),
+        b"[" * 200_000,
         b'[{"subdir": "\\ud800"}]',
     ],
 )

@@ -268,6 +268,7 @@ CANARY = "CANARY-of-keystone"
         (http(201, b"{}"), BackendFailedError),
         (http(201, b'{"token": []}', x_subject_token="t"), BackendFailedError),
         (http(201, b'{"token": {"catalog": 7}}'), BackendFailedError),
+        (http(201, b"[" * 200_000, x_subject_token="t", content_type="application/json"), BackendFailedError),
     ],
 )
 async def test_what_keystone_says_is_reduced_to_one_of_ours(

@@ -15,7 +15,7 @@ from stow.transport.faults import AnswerError
 from stow.transport.wire import Prepared, Request
 
 TOKEN: Final = "x-auth-token"  # noqa: S105 - the name of a header, not a secret
-_UNSATISFIED: Final = re.compile(r"bytes \*/(\d+)")
+_UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,19})")
 
 
 class SwiftApi:

@@ -110,7 +110,7 @@ class SwiftDriver:
         try:
             answer = await self._backend.wire.carry("GET", storage.info_url, headers={}, body=b"")
             info = json.loads(answer.body)
-        except (AnswerError, BackendError, ValueError):
+        except (AnswerError, BackendError, ValueError, RecursionError):
             return self._backend.traits
         return told(self._defaults, info) if isinstance(info, dict) else self._backend.traits
 

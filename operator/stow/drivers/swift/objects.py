@@ -80,8 +80,8 @@ def page(body: bytes, *, limit: int, asked: int) -> Listing:
     try:
         found = json.loads(body) if body else []
         entries = [_entry(item) for item in found]
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise BackendFailedError("The backend's listing makes no sense.") from exc
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise BackendFailedError("The backend's listing makes no sense.") from None
     more = len(entries) > limit or len(entries) >= asked
     entries = entries[:limit]
     objects = [entry for entry in entries if isinstance(entry, ListedObject)]
@@ -104,7 +104,10 @@ def _entry(item: dict[str, Any]) -> ListedObject | str:
     modified = _whole_second(item["last_modified"])
     # A large object has its own ETag beside the hash of its manifest.
     etag = str(item.get("slo_etag") or item["hash"]).strip('"')
-    return ListedObject(name, int(item["bytes"]), version(etag, modified), modified)
+    size_bytes = int(item["bytes"])
+    if size_bytes < 0:
+        raise ValueError("a negative size")
+    return ListedObject(name, size_bytes, version(etag, modified), modified)
 
 
 def _whole_second(text: str) -> datetime:

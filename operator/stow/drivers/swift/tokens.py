@@ -126,7 +126,7 @@ class Tokens:
         problem: StowError | None
         try:
             token, url, expires_at, identity = self._ask()
-        except (sdk.ClientException, KeyError, TypeError, ValueError, AttributeError) as exc:
+        except (sdk.ClientException, KeyError, TypeError, ValueError, AttributeError, RecursionError) as exc:
             problem = sdk_error(exc) if isinstance(exc, sdk.ClientException) else nonsense()
         else:
             return Lease(Access(storage_url(url), identity, token), expires_at)
