@@ -334,6 +334,26 @@ async def test_the_processs_identity_is_the_first_that_is_set_up(
     assert dict(entra.asked) == {source: 1}
 
 
+@pytest.mark.parametrize("source", ["secret", "assertion", "metadata"])
+async def test_32_callers_share_each_renewal_of_the_processs_identity(
+    azurite_tls: AzuriteServer, entra: Entra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment_of(entra, tmp_path, source).items():
+        monkeypatch.setenv(variable, value)
+    entra.lifetime = timedelta(seconds=2)
+    ambient = Ambient(metadata_egress=DEV_EGRESS)
+    driver = driver_of(azurite_tls, credentials=ambient, entra=entra, trust=trust_of(azurite_tls, entra))
+    async with asyncio.timeout(10):
+        while entra.asked[source] < 2:
+            exists = await asyncio.gather(*(driver.container_exists("missing-one") for _ in range(32)))
+            assert exists == [False] * 32
+    await driver.aclose()
+    assert dict(entra.asked) == {source: 2}
+    assert len(set(entra.given)) == 2
+
+
 async def test_a_managed_identity_is_asked_for_at_the_metadata_address_alone(
     azurite_tls: AzuriteServer, entra: Entra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,14 +374,13 @@ async def test_a_metadata_service_that_fails_is_no_missing_identity(
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.metadata)
-    driver = driver_of(
-        azurite_tls, credentials=Ambient(metadata_egress=DEV_EGRESS), entra=entra, trust=trust_of(azurite_tls, entra)
-    )
+    ambient, trust = Ambient(metadata_egress=DEV_EGRESS), trust_of(azurite_tls, entra)
     for answer, error in ((http(503), BackendError), (http(400, b"{}"), CredentialsMissingError)):
         entra.answer = lambda _, answer=answer: answer
+        driver = driver_of(azurite_tls, credentials=ambient, entra=entra, trust=trust)
         with pytest.raises(error):
             await driver.head("box", "k")
-    await driver.aclose()
+        await driver.aclose()
 
 
 async def test_an_unreadable_projected_token_is_missing(entra: Entra, tmp_path: Path) -> None:
