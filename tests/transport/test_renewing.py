@@ -21,12 +21,14 @@ class Source:
         self.life = life
         self.fetched = 0
         self.down = False
+        self.asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
         self.renewing = Renewing(self._fetch, clock=lambda: self.now)
 
     async def _fetch(self) -> Lease[str]:
         self.fetched += 1
+        self.asked.set()
         await self.gate.wait()
         if self.down:
             raise BackendUnreachableError("down")
@@ -79,7 +81,42 @@ async def test_a_failed_renewal_leaves_the_value_that_holds_and_is_not_tried_by_
     with pytest.raises(BackendUnreachableError):
         await source.value()
     source.down = False
+    source.now += timedelta(seconds=1)
     assert await source.value() == "5"
+
+
+async def test_a_source_that_fails_is_not_asked_by_every_request_where_nothing_holds() -> None:
+    source = Source(None)
+    source.down = True
+    for _ in range(10):
+        with pytest.raises(BackendUnreachableError, match="down"):
+            await source.value()
+    assert source.fetched == 1
+    source.now += timedelta(seconds=1)
+    source.down = False
+    assert await source.value() == "2"
+
+
+async def test_each_who_waits_is_given_an_error_of_its_own() -> None:
+    """The wire gives each a cause; on one that is shared these would pile up."""
+    source = Source(None)
+    source.down = True
+    found = await asyncio.gather(*(source.value() for _ in range(4)), return_exceptions=True)
+    assert source.fetched == 1
+    assert len({id(error) for error in found}) == 4
+    assert {str(error) for error in found} == {"down"}
+
+
+async def test_a_clock_that_was_set_back_does_not_lengthen_a_life() -> None:
+    source = Source(timedelta(hours=1))
+    await source.value()
+    source.now -= timedelta(hours=2)
+    assert await source.value() == "2"
+    assert await source.value() == "2"
+    source.now -= timedelta(hours=2)
+    source.down = True
+    assert [await source.value() for _ in range(10)] == ["2"] * 10
+    assert source.fetched == 3, "a source that is down is not asked by every request then, either"
 
 
 async def test_a_caller_that_goes_away_does_not_end_the_fetch_for_the_others() -> None:
@@ -124,11 +161,17 @@ async def test_a_value_that_is_to_last_is_renewed_where_that_gains_something() -
     assert (await source.renewing.get_lasting(source.now + timedelta(minutes=45))).value == "2", "better than nothing"
 
 
-async def test_closing_ends_a_fetch_that_runs() -> None:
+async def test_closing_ends_a_fetch_that_runs_and_says_so_to_who_waits() -> None:
     source = Source(None)
     source.gate.clear()
-    asked = asyncio.create_task(source.value())
-    await asyncio.sleep(0)
+    asked, cancelled = asyncio.create_task(source.value()), asyncio.create_task(source.value())
+    await source.asked.wait()
+    cancelled.cancel()
     await source.renewing.aclose()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(BackendUnreachableError, match="closed"):
         await asked
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    with pytest.raises(BackendUnreachableError, match="closed"):
+        await source.value()
+    assert source.fetched == 1

@@ -152,5 +152,5 @@ def http_date(text: str) -> datetime | None:
     """An HTTP date, None where it is absent or makes no sense."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):  # the last of a year or an hour with twenty digits, or a date at the end of time
+    except (ValueError, TypeError, OverflowError):  # a year of twenty digits, or the end of time
         return None

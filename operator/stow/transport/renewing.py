@@ -1,18 +1,20 @@
 """Credentials that end, fetched anew before they do: once for all who wait, never once for each request.
 
 Keeps no timer: who asks within the last part of the lifetime starts the renewal. What is still valid is given when the renewal fails, and
-the next try waits a little, so that a source that is down is not asked by every request.
+the next try waits a little, so that a source that is down is not asked by every request; where nothing is valid, the failure itself is
+given until then. A clock that was set back makes a value look fresher than it is: then it is renewed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from stow.errors import StowError
+from stow.errors import BackendUnreachableError, StowError
 from stow.storage.clock import Clock
 
 T = TypeVar("T")
@@ -20,7 +22,9 @@ EARLY: Final = timedelta(minutes=5)
 """So long before its end a value is renewed, or in the last quarter of a shorter life: what the SDKs of the three clouds do at most."""
 _PAUSE: Final = timedelta(seconds=5)
 """After a failed renewal, while the value at hand still holds."""
-_DROP_S: Final = 1.0
+_FAILURE: Final = timedelta(seconds=1)
+"""After a failed fetch, where no value holds: short, because every request fails meanwhile."""
+_DROP: Final = timedelta(seconds=1)
 """Between two values that are dropped: a backend that refuses each of them must not cost a new one for each request."""
 
 
@@ -38,6 +42,16 @@ class _Held(Generic[T]):
     fetched_at: datetime
     renew_at: datetime | None
 
+    def fresh(self, now: datetime) -> bool:
+        return self.renew_at is None or self.fetched_at <= now < self.renew_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: StowError
+    """A copy: nobody has raised it, so it holds no frames."""
+    at: datetime
+
 
 class Renewing(Generic[T]):
     """One such value. ``fetch`` runs alone: concurrent callers share it, and one that goes away does not end it for the others."""
@@ -47,24 +61,31 @@ class Renewing(Generic[T]):
         self._clock = clock
         self._held: _Held[T] | None = None
         self._fetching: asyncio.Task[Lease[T]] | None = None
-        self._dropped_at: float | None = None
+        self._failed: _Failed | None = None
+        self._closed = False
+        self._dropped_at: datetime | None = None
 
     async def get(self) -> Lease[T]:
         """The present value, renewed where it is time.
 
         Raises:
-            StowError: there is none, and none could be fetched.
+            StowError: there is none, and none could be fetched; each caller's own.
         """
         held, now = self._held, self._clock()
-        if held is not None and (held.renew_at is None or now < held.renew_at):
+        if held is not None and held.fresh(now):
             return held.lease
+        if self._failed is not None and self._failed.at <= now < self._failed.at + _FAILURE:
+            raise copy.copy(self._failed.error)
         try:
-            return await asyncio.shield(self._shared())
-        except StowError:
-            if held is None or held.lease.expires_at is None or self._clock() >= held.lease.expires_at:
-                raise
+            return await self._fetched()
+        except StowError as exc:
+            now = self._clock()
+            if held is None or held.lease.expires_at is None or now >= held.lease.expires_at:
+                self._failed = _Failed(copy.copy(exc), now)
+                # One for each who waits: whoever raises it further gives it a cause of their own.
+                raise copy.copy(exc) from exc
             if self._held is held:
-                self._held = replace(held, renew_at=self._clock() + _PAUSE)
+                self._held = replace(held, fetched_at=min(held.fetched_at, now), renew_at=now + _PAUSE)
             return held.lease
 
     async def get_lasting(self, until: datetime) -> Lease[T]:
@@ -84,18 +105,31 @@ class Renewing(Generic[T]):
 
     def drop(self, lease: Lease[T]) -> None:
         """Forget this value, which the backend has refused; a newer one stays, and so does one that follows at once."""
-        now = asyncio.get_running_loop().time()
-        soon = self._dropped_at is not None and now - self._dropped_at < _DROP_S
+        now = self._clock()
+        soon = self._dropped_at is not None and self._dropped_at <= now < self._dropped_at + _DROP
         if self._held is not None and self._held.lease is lease and not soon:
             self._held, self._dropped_at = None, now
 
     async def aclose(self) -> None:
-        """End a renewal that runs."""
+        """End a renewal that runs; who waits for it is told so. Later ones fail."""
+        self._closed = True
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
 
+    async def _fetched(self) -> Lease[T]:
+        fetching = self._shared()
+        try:
+            return await asyncio.shield(fetching)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if fetching.cancelled() and waiting is not None and not waiting.cancelling():
+                raise _closed() from None  # the fetch was ended, not who waits for it
+            raise
+
     def _shared(self) -> asyncio.Task[Lease[T]]:
+        if self._closed:
+            raise _closed()
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._renew())
             self._fetching.add_done_callback(self._done)
@@ -111,4 +145,9 @@ class Renewing(Generic[T]):
         now = self._clock()
         left = None if lease.expires_at is None else lease.expires_at - now
         self._held = _Held(lease, now, None if left is None else now + left - min(EARLY, left / 4))
+        self._failed = None
         return lease
+
+
+def _closed() -> StowError:
+    return BackendUnreachableError("The connection to the backend is closed.")

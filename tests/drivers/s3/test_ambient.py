@@ -176,6 +176,7 @@ async def test_keys_at_hand_are_used_while_a_renewal_fails_and_they_hold(
             await driver.head("b-1", "k")
         assert "SECRET" not in str(caught.value)
         metadata.answer = None
+        clock.advance(1)
         await driver.head("b-1", "k")
         assert _key_of(stub.requests[-1]).startswith("KEY")
         assert _key_of(stub.requests[-1]) != "KEY1"

@@ -77,6 +77,7 @@ async def test_a_later_token_leads_to_no_other_account() -> None:
                 await driver.delete_container("c")
         assert driver.identity == before
         cloud.catalog = catalog(one)
+        now[0] += timedelta(seconds=1)
         await driver.delete_container("c")
         await driver.aclose()
     assert not any(seen.target.startswith("/v1/zero") for seen in stub.requests)

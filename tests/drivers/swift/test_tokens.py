@@ -101,12 +101,15 @@ async def test_a_backend_that_takes_no_token_is_asked_twice_and_not_for_ever() -
 async def test_a_real_swift_forgets_tokens_and_the_driver_gets_others(
     find_program: Callable[[str], Path], processes: ProcessGroup, counter: Counter
 ) -> None:
-    """The clock of this driver stands still, so it takes its tokens for good until they are refused."""
+    """The clock of this driver moves a second with each token, so it takes them for good until they are refused."""
     server = start_swift(processes, find_program("swift"), name="swift-tokens", token_life_s=2)
-    driver = server_driver(server, counter=counter, clock=Now())
+    clock = Now()
+    begun = clock.now
+    driver = server_driver(server, counter=counter, clock=clock)
     await driver.create_container("tokens", None)
     async with asyncio.timeout(20):
-        while counter.paths.count("/auth/v1.0") < 3:
+        while (fetched := counter.paths.count("/auth/v1.0")) < 3:
+            clock.now = begun + timedelta(seconds=fetched)
             assert (await put(driver, "tokens", "k", b"1")).size_bytes == 1
             assert (await driver.head("tokens", "k")).size_bytes == 1
             await asyncio.sleep(0.1)
