@@ -251,11 +251,13 @@ def _azure(server: AzuriteServer) -> KindBuilder:
             )
             return AzureDriver(config, clock=utc_now, outside=Outside(jitter=lambda: 0.0))
 
+        main = driver()
+        await main.probe(None)  # finds what kind of account it is
         denied = driver(account_key=wrong_key)
         unreachable = driver(endpoint=f"http://127.0.0.1:{_closed_port()}/{server.account}")
         return Kind(
             "azure",
-            driver(),
+            main,
             denied=lambda: denied,
             unreachable=lambda: unreachable,
             secrets=(server.key, wrong_key),

@@ -439,7 +439,6 @@ async def test_a_hierarchical_account_is_told_by_the_probe() -> None:
 
     async with serve(answer) as stub:
         driver = stub_driver(f"{stub.endpoint}/acct")
-        assert (driver.capabilities.dialect, driver.capabilities.keys.empty_segments) == ("Flat", True)
         await driver.probe(None)
         assert (driver.capabilities.dialect, driver.capabilities.keys.empty_segments) == ("Hierarchical", False)
         await driver.aclose()
@@ -454,11 +453,44 @@ async def test_a_folder_of_a_hierarchical_account_is_no_object() -> None:
         await driver.aclose()
 
 
-async def test_who_may_not_ask_for_the_account_takes_it_for_a_flat_one() -> None:
+async def test_the_real_server_has_a_flat_account(azure: AzureDriver) -> None:
+    assert not azure.capabilities.keys.empty_segments
+    await azure.probe(None)
+    assert (azure.capabilities.dialect, azure.capabilities.keys.empty_segments) == ("Flat", True)
+
+
+@pytest.mark.parametrize(
+    ("properties", "dialect", "asked"),
+    [
+        (b"<ResourceType>file</ResourceType>", "Hierarchical", 1),
+        (b"<BlobType>BlockBlob</BlobType>", "Flat", 1),
+        (None, "Hierarchical", 2),
+    ],
+)
+async def test_a_listing_tells_the_kind_of_account_to_who_may_not_ask(
+    properties: bytes | None, dialect: str, asked: int
+) -> None:
+    blob = b"" if properties is None else b"<Blob><Name>a</Name><Properties>%s</Properties></Blob>" % properties
+    page = b"<EnumerationResults><Blobs>%s</Blobs></EnumerationResults>" % blob
+
+    def answer(request: Seen) -> bytes:
+        return http(403, x_ms_error_code="AuthorizationFailure") if request.method == "HEAD" else http(200, page)
+
+    async with serve(answer) as stub:
+        driver = stub_driver(f"{stub.endpoint}/acct")
+        await driver.probe("box")
+        await driver.probe("box")
+        assert driver.capabilities.dialect == dialect
+        await driver.aclose()
+    assert [request.method for request in stub.requests].count("HEAD") == asked
+
+
+async def test_an_account_of_unknown_kind_has_the_narrower_rules() -> None:
+    """A folder account stores ``a//b`` as ``a/b``: another name than was given."""
     async with serve(lambda _: http(403, x_ms_error_code="AuthorizationPermissionMismatch")) as stub:
         driver = stub_driver(f"{stub.endpoint}/acct")
         await driver.probe(None)
-        assert driver.capabilities.dialect == "Flat"
+        assert not driver.capabilities.keys.empty_segments
         with pytest.raises(AccessDeniedError):
             await driver.probe("box")
         await driver.aclose()

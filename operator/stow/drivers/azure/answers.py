@@ -51,6 +51,13 @@ def contents(body: bytes) -> ContainerContents:
     return ContainerContents(objects=objects, versions=versions, truncated=bool(root.get("NextMarker")))
 
 
+def hierarchical(body: bytes) -> bool | None:
+    """Whether a page of List Blobs is that of an account with folders, whose blobs have a ResourceType; None: it shows no blob."""
+    _, page = _page(body)
+    found = [properties for item in page.all("Blob") for properties in item.all("Properties")]
+    return any(properties.get("ResourceType") for properties in found) if found else None
+
+
 def _page(body: bytes) -> tuple[Element, Element]:
     root = expect(parse(_ENCODED.sub(rb"<EncodedName>\1</EncodedName>", body)), "EnumerationResults")
     page = next(root.all("Blobs"), None)

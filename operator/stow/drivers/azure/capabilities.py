@@ -23,7 +23,7 @@ _DAY_S: Final = 24 * 3600
 
 
 class Dialect(StrEnum):
-    """How an account holds names. The probe finds it; Flat is taken until then."""
+    """How an account holds names. The probe finds it; until then Hierarchical is taken, whose rules are the narrower."""
 
     FLAT = "Flat"
     HIERARCHICAL = "Hierarchical"
@@ -70,7 +70,7 @@ def capabilities(credentials: Credentials, blocks: Blocks, dialect: Dialect) -> 
 
 
 _AZURE: Final = Capabilities(
-    dialect=Dialect.FLAT,
+    dialect=Dialect.HIERARCHICAL,
     create_once=True,
     write_if_match=True,
     delete_if_match=True,
@@ -89,5 +89,5 @@ _AZURE: Final = Capabilities(
     max_object_bytes=50_000 * 4000 * MIB,
     max_metadata_bytes=MAX_METADATA_BYTES,
     max_signed_expiry_s=7 * _DAY_S,  # what a key of user delegation lives; a shared key has no such end
-    keys=KEYS[Dialect.FLAT],
+    keys=KEYS[Dialect.HIERARCHICAL],
 )

@@ -16,7 +16,7 @@ from typing import Final
 from azure.storage.blob import UserDelegationKey
 from azure.storage.blob.aio import BlobServiceClient
 
-from stow.drivers.azure import configuring, copying, objects, signing, writing
+from stow.drivers.azure import answers, configuring, copying, objects, signing, writing
 from stow.drivers.azure.api import AzureApi
 from stow.drivers.azure.authorizing import VERSION
 from stow.drivers.azure.backend import Backend, random_nonce
@@ -100,7 +100,7 @@ class AzureDriver:
         self._backend = Backend(
             wire=wire,
             endpoint=endpoint,
-            capabilities=capabilities(config.credentials, config.blocks, Dialect.FLAT),
+            capabilities=capabilities(config.credentials, config.blocks, Dialect.HIERARCHICAL),
             blocks=config.blocks,
             budget=budget if budget is not None else ByteBudget(DEFAULT_BUDGET_BYTES),
             access=granted,
@@ -130,8 +130,10 @@ class AzureDriver:
         """One listing of at most one key. Without a container one is asked for that cannot exist; then "denied" shows that the
         credentials are known, and is enough. The first time also what kind of account it is, where that may be asked."""
         name = _checked(container) if container is not None else f"stow-probe-{secrets.token_hex(16)}"
+        seen: bool | None = None
         try:
-            await self._backend.wire.call(Request("GET", name, query=[*objects.LIST, ("maxresults", "1")]))
+            page = await self._backend.wire.call(Request("GET", name, query=[*objects.LIST, ("maxresults", "1")]))
+            seen = answers.hierarchical(page.body)
         except AnswerError as exc:
             error = answer_error(exc, container_only=True)
             if not isinstance(error, ContainerNotFoundError) and (
@@ -139,7 +141,7 @@ class AzureDriver:
             ):
                 raise error from exc
         if self._dialect_open:
-            await self._find_dialect()
+            await self._find_dialect(seen)
 
     async def create_container(self, name: str, marker: Marker | None) -> None:
         await self._containers.create(_checked(name), marker)
@@ -212,19 +214,20 @@ class AzureDriver:
         await self._backend.access.aclose()
         await self._backend.wire.connections.aclose()
 
-    async def _find_dialect(self) -> None:
-        """Ask once what kind of account it is. Who may not ask gets the rules of a flat one, the usual kind."""
+    async def _find_dialect(self, seen: bool | None) -> None:
+        """Ask once what kind of account it is. The service answers that to keys and signatures; to others a listing may show it
+        (``seen``). Where nothing does, the narrower rules stay: an account with folders would store ``a//b`` as ``a/b``."""
         try:
             answer = await self._backend.wire.call(
                 Request("HEAD", query=[("restype", "account"), ("comp", "properties")])
             )
+            seen = answer.headers.get("x-ms-is-hns-enabled") == "true"
         except (AnswerError, StowError):
-            return
+            if seen is None:
+                return
         self._dialect_open = False
-        if answer.headers.get("x-ms-is-hns-enabled") == "true":
-            self._backend.capabilities = capabilities(
-                self._config.credentials, self._config.blocks, Dialect.HIERARCHICAL
-            )
+        dialect = Dialect.HIERARCHICAL if seen else Dialect.FLAT
+        self._backend.capabilities = capabilities(self._config.credentials, self._config.blocks, dialect)
 
     async def _fetch_key(self) -> Lease[UserDelegationKey]:
         start = (self._clock() - signing.DELEGATION_SKEW).replace(microsecond=0)
