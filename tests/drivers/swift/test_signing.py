@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +21,7 @@ from stow.drivers.swift.driver import SwiftDriver
 from stow.errors import CredentialsMissingError, InvalidArgumentError, UnsupportedError
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
-from stow.storage.model import ContainerEntry, Method, Origin, ResponseOverride
+from stow.storage.model import ContainerEntry, Listing, Method, Origin, ResponseOverride
 
 KEY = "a//b/../é ?#%2F+~"
 
@@ -29,8 +32,13 @@ def request(container: str, method: Method = Method.GET, *, life_s: float = 60, 
     return SignRequest(container, KEY, method, now, now + timedelta(seconds=life_s), entry, **changes)
 
 
-async def use(method: str, url: str, data: bytes | None = None) -> tuple[int, bytes]:
-    async with aiohttp.ClientSession() as session, session.request(method, URL(url, encoded=True), data=data) as answer:
+async def use(
+    method: str, url: str, data: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, URL(url, encoded=True), data=data, headers=headers) as answer,
+    ):
         return answer.status, await answer.read()
 
 
@@ -52,6 +60,35 @@ async def test_what_each_url_serves(swift: SwiftDriver, container: str, swift_se
             status, _ = await use(used, signed.url, b"data" if used == "PUT" else None)
             assert (200 <= status < 300) == (used in served), (method, used, status)
     await driver.aclose()
+
+
+async def test_a_url_for_writing_reaches_nothing_beside_its_object(
+    swift: SwiftDriver, container: str, swift_server: SwiftServer
+) -> None:
+    """The key is the account's, so what its URLs allow by authorization is the whole account: Swift has to refuse the ways there."""
+    await allow_temp_urls(swift_server, "key-of-the-test")
+    driver = server_driver(swift_server, temp_url_key="key-of-the-test")
+    await put(swift, container, "other", b"not yours")
+    puts, deletes = [(await driver.sign(request(container, method))).url for method in (Method.PUT, Method.DELETE)]
+    other = f"{container}/other"
+    for name in ("X-Copy-From", "X-Object-Manifest", "X-Symlink-Target"):
+        assert (await use("PUT", puts, b"", {name: other}))[0] == 400, name
+    assert [found.key for found in (await page(swift, container)).objects] == ["other"]
+    manifest = json.dumps([{"path": other}]).encode()
+    assert (await use("PUT", f"{puts}&multipart-manifest=put", manifest))[0] == 201
+    assert (await swift.head(container, KEY)).size_bytes == len(manifest), "plain bytes, no manifest"
+    assert (await use("DELETE", f"{deletes}&multipart-manifest=delete"))[0] == 204
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("planted"))
+    _, told = await use("PUT", f"{puts}&extract-archive=tar", archive.getvalue())
+    assert b"Number Files Created: 0" in told
+    assert [found.key for found in (await page(swift, container)).objects] == ["other"]
+    await driver.aclose()
+
+
+async def page(driver: SwiftDriver, container: str) -> Listing:
+    return await driver.list(container, prefix="", delimiter=None, limit=10, token=None)
 
 
 async def test_a_url_has_the_base_that_clients_reach_and_its_signature_last(
