@@ -37,7 +37,7 @@ class Settling:
 
 async def commit(wire: Wire, request: Request) -> Answer:
     """Send the request that makes a write visible, once. What was refused because a token had ended was not done: it goes out again, but
-    for a stream, whose source is used up.
+    for a stream, whose source is used up; the next one has another token.
 
     Raises:
         AnswerError, StowError: it did not happen, or (``may_have_happened``) it may have.
@@ -46,7 +46,9 @@ async def commit(wire: Wire, request: Request) -> Answer:
     try:
         return await _once(wire, request)
     except AnswerError as exc:
-        if isinstance(request.body, Upload) or not await wire.renewed(exc):
+        # Asked for a stream too: the next one would go out with the same token, and so on until its end.
+        renewed = await wire.renewed(exc)
+        if isinstance(request.body, Upload) or not renewed:
             raise
     return await _once(wire, request)
 

@@ -25,6 +25,7 @@ from stow.drivers.s3.config import (
 )
 from stow.drivers.s3.driver import S3Driver
 from stow.errors import (
+    BackendError,
     CredentialsError,
     CredentialsInvalidError,
     CredentialsMissingError,
@@ -34,7 +35,7 @@ from stow.errors import (
 from stow.storage.clock import utc_now
 from stow.storage.driver import SignRequest
 from stow.storage.egress import LOOPBACK, EgressPolicy
-from stow.storage.model import ContainerEntry, Method, Origin, WriteOptions
+from stow.storage.model import MIB, ContainerEntry, Method, Origin, WriteOptions
 from stow.transport.connections import Outside
 from stow.transport.deadlines import Deadlines
 
@@ -516,6 +517,62 @@ async def test_keys_that_the_backend_calls_ended_are_replaced_once(metadata: Aws
             await content(driver, "b-1", "k")
         assert metadata.exchanges == 3
         await driver.aclose()
+
+
+async def test_a_container_call_with_keys_that_ended_goes_out_again_with_others(
+    metadata: AwsMetadata, clock: Clock
+) -> None:
+    metadata.lifetime = timedelta(hours=1)
+    tagged = b"<Tagging><TagSet/></Tagging>"
+
+    def answer(seen: Seen) -> bytes:
+        return error(400, "ExpiredToken") if _key_of(seen) == "KEY1" else http(body=tagged)
+
+    async with serve(answer) as stub:
+        driver = _driver(stub.endpoint, metadata.environ("irsa"), clock)
+        assert await driver.read_marker("b-1") is None
+        await driver.aclose()
+    assert [_key_of(seen) for seen in stub.requests] == ["KEY1", "KEY2"]
+    assert metadata.exchanges == 2
+
+
+async def test_a_head_without_a_code_may_have_met_keys_that_ended(metadata: AwsMetadata, clock: Clock) -> None:
+    """Where they had not, a minute passes before others are asked for again."""
+    metadata.lifetime = timedelta(hours=1)
+    async with serve(lambda seen: http(400) if _key_of(seen) == "KEY1" else http(etag='"e"')) as stub:
+        driver = _driver(stub.endpoint, metadata.environ("irsa"), clock)
+        assert (await driver.head("b-1", "k")).exists
+        assert await driver.container_exists("b-1")
+        await driver.aclose()
+    assert [_key_of(seen) for seen in stub.requests] == ["KEY1", "KEY2", "KEY2"]
+    async with serve(lambda _: http(400)) as stub:
+        driver = _driver(stub.endpoint, metadata.environ("irsa"), clock)
+        before = metadata.exchanges
+        for _ in range(5):
+            with pytest.raises(BackendError):
+                await driver.head("b-1", "k")
+        await driver.aclose()
+    assert metadata.exchanges == before + 2
+
+
+async def test_a_stream_that_met_ended_keys_leaves_others_to_the_next(metadata: AwsMetadata, clock: Clock) -> None:
+    """It cannot go out again itself; without asking for others the next one would end the same way."""
+    metadata.lifetime = timedelta(hours=1)
+    data = b"x" * MIB
+
+    def answer(seen: Seen) -> bytes:
+        return error(400, "ExpiredToken") if _key_of(seen) == "KEY1" else http(etag='"e"')
+
+    async def write(driver: S3Driver) -> None:
+        await driver.write("b-1", "k", body(data), size_bytes=len(data), options=WriteOptions())
+
+    async with serve(answer) as stub:
+        driver = _driver(stub.endpoint, metadata.environ("irsa"), clock)
+        with pytest.raises(CredentialsInvalidError):
+            await write(driver)
+        await write(driver)
+        await driver.aclose()
+    assert [_key_of(seen) for seen in stub.requests] == ["KEY1", "KEY2"]
 
 
 async def test_closing_while_keys_are_fetched_leaves_no_thread_and_no_connection(

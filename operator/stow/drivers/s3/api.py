@@ -20,6 +20,7 @@ from stow.transport.xml import error_code
 
 KeySource = Callable[[], Awaitable[Keys | None]]
 """Gives the present keys; None for anonymous requests."""
+_BAD_REQUEST: Final = 400
 _ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 
 
@@ -52,8 +53,9 @@ class S3Api:
         return Prepared(url, headers)
 
     async def renewed(self, answer: AnswerError) -> bool:
-        """Keys are renewed in time; these ended early, or the clocks differ."""
-        return answer.code in _ENDED and await self._renew()
+        """Keys are renewed in time; these ended early, or the clocks differ. A HEAD's answer has no code: there a mere 400 may mean it."""
+        unnamed = answer.status == _BAD_REQUEST and answer.code is None and not answer.wrong_region
+        return (unnamed or answer.code in _ENDED) and await self._renew()
 
     def refusal(self, response: aiohttp.ClientResponse, body: bytes) -> AnswerError:
         region = response.headers.get("x-amz-bucket-region")

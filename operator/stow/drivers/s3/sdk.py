@@ -26,6 +26,7 @@ from stow.drivers.s3.translate import sdk_error
 from stow.errors import CredentialsMissingError
 from stow.storage.model import EMPTY
 from stow.transport.connections import Answer
+from stow.transport.faults import AnswerError
 from stow.transport.threads import Threads
 from stow.transport.wire import Wire
 
@@ -99,14 +100,20 @@ class Sdk:
         return isinstance(self._configured, AmbientKeys) and await self._configured.renew()
 
     async def run(self, function: Callable[[S3Client], T]) -> T:
-        """Call the SDK in a thread, within ``request_s``.
+        """Call the SDK in a thread, within ``request_s``; once more with other keys where these had ended.
 
         Raises:
             AnswerError: the backend refused.
             StowError: no answer.
         """
-        keys = await self.keys()
+        try:
+            return await self._run(function, await self.keys())
+        except AnswerError as exc:
+            if self._wire is None or not await self._wire.renewed(exc):
+                raise
+        return await self._run(function, await self.keys())
 
+    async def _run(self, function: Callable[[S3Client], T], keys: Keys | None) -> T:
         def call() -> T:
             self._local.keys = keys
             return function(self._client(self._endpoint))
