@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from conformance.google_kind import service_key
 from conformance.world import Clock
@@ -109,10 +111,22 @@ async def test_the_token_goes_to_the_endpoint_alone_and_the_assertion_to_the_tok
     assert {listing.headers["authorization"], bucket.headers["authorization"]} == {"Bearer t-1"}
 
 
+UNKNOWN_KIND = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2V/BCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END PRIVATE KEY-----\n"
+"""PKCS#8 of an algorithm that nobody knows."""
+
+
+def pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+
+
 @pytest.mark.parametrize(
     "key",
     [
         ServiceAccountKey("a@p.iam.gserviceaccount.com", "no PEM, but a CANARY-KEY"),
+        ServiceAccountKey("a@p.iam.gserviceaccount.com", pem(ec.generate_private_key(ec.SECP256R1()))),
+        ServiceAccountKey("a@p.iam.gserviceaccount.com", pem(ed25519.Ed25519PrivateKey.generate())),
+        ServiceAccountKey("a@p.iam.gserviceaccount.com", UNKNOWN_KIND),
         ServiceAccountKey(
             "a@p.iam.gserviceaccount.com",
             "-----BEGIN PRIVATE KEY-----\nQ0FOQVJZLUtFWQ==CANARY-KEY\n-----END PRIVATE KEY-----\n",
@@ -304,6 +318,7 @@ async def test_a_federated_identity_exchanges_its_token_over_our_connections(
         {"type": "gdch_service_account"},
         {},
         external("http://127.0.0.1:1", Path("/nowhere"), executable={"command": "/bin/touch /nowhere"}),
+        external("http://127.0.0.1:1", Path("/nowhere"), certificate={"use_default_certificate_config": True}),
     ],
 )
 async def test_an_ambient_file_of_another_type_is_refused(

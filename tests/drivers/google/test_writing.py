@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -277,6 +278,29 @@ async def test_a_chunk_that_was_not_kept_whole_ends_the_upload(kept: int) -> Non
             await put(driver, b"x" * (2 * GRAIN + 1))
         await driver.aclose()
     assert [seen.method for seen in stub.requests] == ["POST", "PUT", "DELETE"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_last_chunk_that_was_not_kept_whole_is_no_redirect(known: bool) -> None:
+    uploads = Uploads(final=lambda data: http(308, range=f"bytes=0-{len(data) - 2}"))
+    async with serve(uploads) as stub:
+        uploads.stub = stub
+        driver = stub_driver(stub.endpoint, uploads=SMALL_CHUNKS)
+        with pytest.raises(BackendFailedError, match="did not keep"):
+            await put(driver, b"x" * (2 * GRAIN + 1), known=known)
+        await driver.aclose()
+    assert stub.requests[-1].method == "DELETE"
+
+
+async def test_a_big_body_of_one_chunk_has_no_empty_first_one() -> None:
+    """Where the limit of a single request is below a chunk's grain."""
+    uploads = Uploads()
+    async with serve(uploads) as stub:
+        uploads.stub = stub
+        driver = stub_driver(stub.endpoint, uploads=replace(SMALL_CHUNKS, single_bytes=1))
+        assert (await put(driver, b"xy")).size_bytes == 2
+        await driver.aclose()
+    assert [seen.headers.get("content-range") for seen in stub.requests] == [None, "bytes 0-1/2"]
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/upload?upload_id=x", "//elsewhere/", "", "x://y", "/upload"])

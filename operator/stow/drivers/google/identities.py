@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from google.auth import aws, identity_pool
 from google.auth.credentials import Signing
 from google.auth.exceptions import GoogleAuthError
@@ -39,6 +40,8 @@ FILE_VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 METADATA_HOST_VARIABLE: Final = "GCE_METADATA_HOST"
 _METADATA_PATH: Final = "/computeMetadata/v1"
 _FLAVOR: Final = "metadata-flavor"
+_UNSUPPORTED_SOURCES: Final = frozenset({"executable", "certificate"})
+"""A program would run outside our bounds; a client certificate belongs to a connection, and ours have none."""
 Carried = Callable[[], SdkRequest]
 """Makes what google-auth sends requests with; used in a thread of the SDK."""
 
@@ -118,7 +121,7 @@ class MetadataIdentity:
         try:
             found = json.loads(answer.body)
             text, life = found["access_token"], timedelta(seconds=int(found["expires_in"]))
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, OverflowError) as exc:
             raise BackendFailedError("The metadata server's answer makes no sense.") from exc
         if not isinstance(text, str) or not (text.isascii() and text.isprintable() and text):
             raise BackendFailedError("The metadata server's answer makes no sense.")
@@ -179,7 +182,8 @@ def key_credentials(info: Mapping[str, Any]) -> service_account.Credentials:
         found: service_account.Credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call] # google-auth has no annotations here
             dict(info), scopes=[SCOPE]
         )
-    except (ValueError, TypeError) as exc:
+        found.sign_bytes(b"")  # google-auth takes a key of any kind for RSA's, and fails with it only here
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         # `from None`: the SDK's message may hold a piece of the key.
         del exc
         raise CredentialsInvalidError(
@@ -199,7 +203,7 @@ def file_credentials(info: Mapping[str, Any]) -> Any:
     source = info.get("credential_source")
     if kind == "service_account":
         return key_credentials(info)
-    if kind != "external_account" or not isinstance(source, Mapping) or "executable" in source:
+    if kind != "external_account" or not isinstance(source, Mapping) or not _UNSUPPORTED_SOURCES.isdisjoint(source):
         raise UnsupportedCredentialTypeError(
             f"The file that {FILE_VARIABLE} names is neither a service account nor an external account with a file, URL or AWS source."
         )
@@ -213,7 +217,7 @@ def file_credentials(info: Mapping[str, Any]) -> Any:
 def _refreshed(credentials: Any, request: SdkRequest) -> Grant:
     try:
         credentials.refresh(request)
-    except (TypeError, KeyError, AttributeError, ValueError) as exc:
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as exc:
         # google-auth trusts the form of the answer. (The StowErrors of our connections and its own are none of these.)
         if isinstance(exc, GoogleAuthError):
             raise

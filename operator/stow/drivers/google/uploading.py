@@ -78,7 +78,8 @@ async def _upload_known(backend: Backend, target: Target, cutter: Cutter, size_b
     first_bytes = (size_bytes - 1) // GRAIN_BYTES * GRAIN_BYTES
 
     async def send(session: URL) -> ObjectMetadata:
-        await _send_chunk(backend, session, cutter.take(first_bytes), 0, first_bytes, str(size_bytes))
+        if first_bytes:
+            await _send_chunk(backend, session, cutter.take(first_bytes), 0, first_bytes, str(size_bytes))
         last = [chunk async for chunk in cutter.take(size_bytes - first_bytes)]
         if not await cutter.at_end():  # also where the body says that the object must not come to be
             raise BodyTooLongError("The body is longer than was announced.")
@@ -199,7 +200,12 @@ async def _finish(backend: Backend, target: Target, session: URL, cutter: Cutter
         HASH: f"crc32c={checksum(crc32c)}",
     }
     request = Located("PUT", url=session, headers=headers, body=Upload(each(chunk), length))
-    answer: Answer = await commit(backend.wire, request)
+    try:
+        answer: Answer = await commit(backend.wire, request)
+    except AnswerError as exc:
+        if exc.status == RESUME:  # no redirect: not all of the chunk was kept, so there is no object
+            raise BackendFailedError("The backend did not keep all of a chunk. Send the object again.") from exc
+        raise
     return await written(backend, target, answer, size_bytes, crc32c)
 
 
