@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from stow.errors import BackendTimeoutError, StowError
+from stow.errors import BackendTimeoutError, BackendUnreachableError, StowError
 from stow.transport.faults import AnswerError
 
 T = TypeVar("T")
@@ -59,14 +59,17 @@ class Threads:
         self._request_s = request_s
         self._foreign = foreign
         self._local = threading.local()
+        self._closed = False
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call it in a thread, within ``request_s``.
 
         Raises:
             AnswerError: the backend refused.
-            StowError: no answer, or what ``foreign`` made of the SDK's exception.
+            StowError: no answer, the pool is closed, or what ``foreign`` made of the SDK's exception.
         """
+        if self._closed:
+            raise _closed()
         loop = asyncio.get_running_loop()
         call = _Call(loop)
 
@@ -79,6 +82,8 @@ class Threads:
                 return await loop.run_in_executor(self._pool, work)
         except BaseException as exc:
             call.give_up()
+            if isinstance(exc, asyncio.CancelledError) and not _being_cancelled():
+                raise _closed() from exc  # what ran for the caller was ended, not the caller
             error = self._foreign(exc) if not isinstance(exc, AnswerError) else None
             if error is None or error is exc:
                 raise
@@ -90,5 +95,15 @@ class Threads:
         return call.send(send)
 
     async def aclose(self) -> None:
-        """Let the threads go; calls that still run have been given up or end at their deadline."""
+        """Let the threads go. Calls that wait for one fail; those that still run have been given up or end at their deadline."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _closed() -> StowError:
+    return BackendUnreachableError("The connection to the backend is closed.")
