@@ -17,7 +17,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import AddrInfoType
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from stow.errors import BackendFailedError, BackendUnreachableError, StowError
@@ -49,6 +49,14 @@ class Answer:
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
+
+
+def _forget_request(exc: aiohttp.ClientResponseError) -> None:
+    """What is raised for an answer that is no HTTP has the request's URL and headers, tokens and signatures among them, and quotes the
+    backend; errors keep it as their cause."""
+    exc.request_info = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
+    exc.args, exc.message, exc.headers = (), "", None
+    exc.__cause__ = exc.__context__ = None
 
 
 class Connections:
@@ -109,6 +117,8 @@ class Connections:
         except (aiohttp.ClientError, OSError, StowError, ValueError) as exc:
             if upload is not None and upload.failure is not None and upload.failure is not exc:
                 raise upload.failure from None
+            if isinstance(exc, aiohttp.ClientResponseError):
+                _forget_request(exc)
             error = ours(exc)
             if error is exc:
                 raise
