@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from drivers.azure.setup import SMALL, Counter, body, content, driver_of, stub_driver
+from drivers.azure.setup import KEY, SMALL, Counter, body, content, driver_of, stub_driver
 from servers.azurite import AzuriteServer
 from servers.stub import CLOSE, HANG, Answer, Seen, http, serve
+from stow.drivers.azure.config import Credentials, SasToken
 from stow.drivers.azure.driver import AzureDriver
 from stow.errors import (
     AccessDeniedError,
@@ -224,6 +226,23 @@ async def test_a_service_that_cannot_read_the_source_gets_it_from_here(refusal: 
     assert written.headers["x-ms-meta-owner"] == "me"
 
 
+@pytest.mark.parametrize("failure", [http(503, x_ms_error_code="ServerBusy"), http(500), CLOSE])
+async def test_a_block_that_the_service_reads_is_asked_for_again(failure: bytes) -> None:
+    """It is replaced by itself; and a copy has thousands of them."""
+    refusals = [failure, failure]
+
+    def answer(request: Seen) -> bytes:
+        if request.method == "PUT" and "x-ms-copy-source" in request.headers and refusals:
+            return refusals.pop()
+        return http(201, etag='"0x2"') if request.method == "PUT" else http(200, etag='"0x1"', content_length="4")
+
+    async with serve(answer) as stub:
+        driver = stub_driver(f"{stub.endpoint}/acct")
+        await driver.copy(("box", "k"), ("box", "k2"), CopyOptions())
+        await driver.aclose()
+    assert [request.method for request in stub.requests] == ["HEAD", "PUT", "PUT", "PUT", "PUT"]
+
+
 async def test_a_source_that_changes_is_copied_anew() -> None:
     answer, seen = _copying(http(412, x_ms_error_code="SourceConditionNotMet"))
     async with serve(answer) as stub:
@@ -339,12 +358,13 @@ async def test_a_range_behind_the_end_tells_the_size() -> None:
     assert raised.value.size_bytes == 7
 
 
-async def test_a_streamed_body_that_was_damaged_does_not_stay() -> None:
+@pytest.mark.parametrize("removal", [http(202), http(412, x_ms_error_code="ConditionNotMet"), http(403), CLOSE])
+async def test_a_streamed_body_that_was_damaged_does_not_stay(removal: bytes) -> None:
     """The MD5 that the service stored is not that of what was sent."""
     other = base64.b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
 
     def answer(request: Seen) -> bytes:
-        return http(202) if request.method == "DELETE" else http(201, etag='"0x1"', content_md5=other)
+        return removal if request.method == "DELETE" else http(201, etag='"0x1"', content_md5=other)
 
     async with serve(answer) as stub:
         driver = stub_driver(f"{stub.endpoint}/acct")
@@ -494,6 +514,24 @@ async def test_an_account_of_unknown_kind_has_the_narrower_rules() -> None:
         with pytest.raises(AccessDeniedError):
             await driver.probe("box")
         await driver.aclose()
+
+
+@pytest.mark.parametrize("answer", [b"CANARY\r\n\r\n", b"HTTP/1.1 200 OK\r\nCANARY\x00: 1\r\n\r\n"])
+@pytest.mark.parametrize("credentials", [SasToken("sv=1&sig=CANARY"), KEY])
+async def test_an_answer_that_is_no_http_leaves_no_secret_in_the_error(answer: bytes, credentials: Credentials) -> None:
+    """The URL holds a signature, the headers another one, and both stand in the HTTP client's own error."""
+    async with serve(lambda _: answer) as stub:
+        driver = stub_driver(f"{stub.endpoint}/acct", credentials=credentials)
+        with pytest.raises(BackendFailedError) as raised:
+            await driver.list("box", prefix="", delimiter=None, limit=1, token=None)
+        await driver.aclose()
+    error: BaseException | None = raised.value
+    told = "".join(traceback.format_exception(raised.value))
+    while error is not None:
+        told += repr(error) + repr(getattr(error, "__dict__", ""))
+        error = error.__cause__ or error.__context__
+    assert "CANARY" not in told
+    assert "SharedKey" not in told
 
 
 REDIRECTED: dict[str, Callable[[AzureDriver], object]] = {

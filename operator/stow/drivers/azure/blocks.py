@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,20 +135,31 @@ def _next_block_bytes(backend: Backend, number: int, first_bytes: int) -> int:
 
 
 async def _buffered_block(backend: Backend, target: Target, number: int, chunks: list[bytes]) -> None:
-    """A block that is in memory; sending it again replaces it, so a few attempts are safe."""
+    """A block that is in memory."""
     md5 = new_md5()
     for chunk in chunks:
         md5.update(chunk)
     headers = {"content-md5": encode_md5(md5.digest())}
     size_bytes = sum(map(len, chunks))
+
+    async def send() -> None:
+        await backend.wire.exchange(
+            block_request(target, number, headers=headers, body=Upload(each(chunks), size_bytes))
+        )
+
+    await repeating(backend, send)
+
+
+async def repeating(backend: Backend, send: Callable[[], Awaitable[None]]) -> None:
+    """Send a block that can be sent anew. Sending it again replaces it, so a few attempts are safe."""
     for attempt in range(1, _BLOCK_ATTEMPTS + 1):
-        request = block_request(target, number, headers=headers, body=Upload(each(chunks), size_bytes))
         try:
-            await backend.wire.exchange(request)
+            await send()
             return
         except (AnswerError, BackendError) as exc:
             error = answer_error(exc) if isinstance(exc, AnswerError) else exc
-            if not error.retryable or attempt == _BLOCK_ATTEMPTS:
+            renewed = isinstance(exc, AnswerError) and await backend.wire.renewed(exc)
+            if attempt == _BLOCK_ATTEMPTS or not (error.retryable or renewed):
                 raise error from exc
         await backend.wire.pause_before_repeating(attempt)
 

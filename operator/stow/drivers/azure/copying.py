@@ -11,23 +11,22 @@ from itself, a URL over 2 KiB), the bytes pass through this process, pinned to t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Final
 
 from stow.drivers.azure.backend import Backend
-from stow.drivers.azure.blocks import Whole, block_request, put_list, upload_known
+from stow.drivers.azure.blocks import Whole, block_request, put_list, repeating, upload_known
 from stow.drivers.azure.commit import Target, settled
 from stow.drivers.azure.headers import attribute_headers, condition_headers
 from stow.drivers.azure.objects import head, open_read
-from stow.drivers.azure.translate import answer_error
 from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_stream
 from stow.errors import BackendFailedError, NotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
+from stow.transport.several import several
 from stow.transport.stream import Stream
 
 _ATTEMPTS: Final = 3
@@ -103,25 +102,23 @@ async def _from_url(
     block_bytes = even_part_bytes(
         seen.size_bytes, wanted_bytes=settings.copy_block_bytes, max_parts=settings.max_blocks
     )
-    slots = asyncio.Semaphore(settings.concurrency)
+    starts = range(0, seen.size_bytes, block_bytes)
 
-    async def copy_block(number: int, start: int) -> None:
+    async def copy_block(numbered: tuple[int, int]) -> None:
+        number, start = numbered
         end = min(start + block_bytes, seen.size_bytes)
         headers = {**source, "x-ms-source-range": f"bytes={start}-{end - 1}"}
-        async with slots:
+
+        async def send() -> None:
             try:
                 await backend.wire.exchange(block_request(target, number, headers=headers, body=b""))
             except AnswerError as exc:
                 _check_source(backend, exc)
-                raise answer_error(exc) from exc
+                raise
 
-    starts = range(0, seen.size_bytes, block_bytes)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number, start in enumerate(starts, start=1):
-                group.create_task(copy_block(number, start))
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        await repeating(backend, send)
+
+    await several(enumerate(starts, start=1), copy_block, at_once=settings.concurrency)
     return await put_list(backend, target, len(starts), Whole(seen.size_bytes, seen.md5))
 
 

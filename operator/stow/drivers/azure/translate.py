@@ -67,6 +67,10 @@ LOST_BLOCKS: Final[Fault] = (
     BackendFailedError,
     "The backend dropped parts of the upload, because another write of the same object ended meanwhile. Send it again.",
 )
+FOREIGN_BLOCKS: Final[Fault] = (
+    BackendError,
+    "Another tool's unfinished upload of this object is in the way: write the object with its size announced, or wait a week.",
+)
 BEING_DELETED: Final[Fault] = (
     BackendFailedError,
     "A container of this name is still being deleted, which takes a minute or so. Try again later.",
@@ -140,8 +144,8 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "InvalidMetadata": NO_METADATA_NAME,
     "EmptyMetadataKey": NO_METADATA_NAME,
     "InvalidBlockList": LOST_BLOCKS,
-    "InvalidBlobOrBlock": LOST_BLOCKS,
-    "InvalidBlockId": LOST_BLOCKS,
+    "InvalidBlobOrBlock": FOREIGN_BLOCKS,
+    "InvalidBlockId": FOREIGN_BLOCKS,
     "LeaseIdMissing": LEASED,
     "LeaseIdMismatchWithBlobOperation": LEASED,
     "LeaseIdMismatchWithContainerOperation": LEASED,

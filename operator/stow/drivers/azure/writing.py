@@ -9,6 +9,7 @@ only behind its last byte: the service tells which it stored, and an object that
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -17,7 +18,7 @@ from stow.drivers.azure.blocks import upload_known, upload_unknown
 from stow.drivers.azure.commit import Target, settled
 from stow.drivers.azure.headers import BLOCK_BLOB, attribute_headers, condition_headers, decode_md5, encode_md5
 from stow.drivers.azure.objects import delete
-from stow.errors import BackendFailedError, ChecksumMismatchError, LimitExceededError
+from stow.errors import BackendFailedError, ChecksumMismatchError, LimitExceededError, StowError
 from stow.storage.checksums import RunningHash, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
 from stow.transport.commit import LostAnswerError, commit
@@ -30,6 +31,7 @@ from stow.transport.wire import Request
 
 SMALL_BYTES: Final = 64 * 1024
 """Up to here a body is held in memory, so that its MD5 can go in front of it."""
+_log = logging.getLogger(__name__)
 
 
 async def write(
@@ -101,7 +103,7 @@ async def _put(
 
     written = await settled(backend, target, options.attributes, send)
     if written.md5 is not None and written.md5 != md5.digest():
-        await delete(backend, target.container, target.key, if_match=written.etag)
+        await _remove_damaged(backend, target, written.etag)
         raise ChecksumMismatchError(DIGEST[1])
     return written
 
@@ -118,6 +120,15 @@ def _put_result(answer: Answer, size_bytes: int) -> ObjectMetadata:
         last_modified=http_date(answer.headers.get("last-modified", "")),
         md5=decode_md5(answer.headers.get("content-md5")),
     )
+
+
+async def _remove_damaged(backend: Backend, target: Target, etag: str) -> None:
+    """It replaced the object and must not be read. Another one that is there by now stays."""
+    try:
+        await delete(backend, target.container, target.key, if_match=etag)
+    except StowError as exc:
+        # The damage is what the caller hears.
+        _log.warning("A damaged object could not be removed.", extra={"cause": type(exc).__name__})
 
 
 async def _write_unknown(
