@@ -32,21 +32,23 @@ class KeyRules:
     dot_segments: bool = True
     """``.`` and ``..`` as whole segments are kept apart. A backend that resolves them may trim spaces and take backslashes for slashes."""
     empty_segments: bool = True
-    """``a//b`` and ``a/`` stay what they are."""
+    """``a//b`` stays what it is."""
     leading_slash: bool = True
     control_characters: bool = True
-    """U+0000 to U+001F and U+007F; NUL is refused everywhere."""
+    """What XML 1.0 has no form for and some listings break on: U+0000 to U+001F, U+007F, U+FFFE and U+FFFF. NUL is refused everywhere."""
     backslash: bool = True
     trailing_slash: bool = True
+    """``a/`` stays what it is."""
     trailing_dots: bool = True
     """A segment may end with a dot."""
     odd_code_points: bool = True
     """C1 controls (U+0080 to U+009F), the private use area of the basic plane, and code points that are no characters."""
     max_segments: int | None = None
+    """Parts between slashes, empty ones too."""
     line_breaks: bool = True
-    """Carriage return and line feed, where other control characters are kept."""
+    """Carriage return and line feed, where ``control_characters`` keeps the others."""
     dot_keys: bool = True
-    """``.`` and ``..`` as the whole key."""
+    """``.`` and ``..`` as the whole key, where ``dot_segments`` keeps them inside of one."""
     slashes_alone: bool = True
     """A key of nothing but slashes."""
     reserved_prefixes: tuple[str, ...] = ()
