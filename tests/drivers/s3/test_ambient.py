@@ -519,6 +519,22 @@ async def test_keys_that_the_backend_calls_ended_are_replaced_once(metadata: Aws
         await driver.aclose()
 
 
+@pytest.mark.parametrize("outage", [http(500), http(503), b"close"])
+async def test_an_instance_that_gave_keys_once_is_out_of_order_and_not_without_any(
+    outage: bytes, metadata: AwsMetadata, clock: Clock
+) -> None:
+    metadata.lifetime = timedelta(minutes=5)
+    async with serve(lambda _: http(etag='"e"')) as stub:
+        driver = _driver(stub.endpoint, metadata.environ("imds"), clock)
+        await driver.head("b-1", "k")
+        metadata.answer = lambda _: outage
+        clock.advance(301)
+        with pytest.raises(BackendError) as caught:
+            await driver.head("b-1", "k")
+        assert caught.value.retryable
+        await driver.aclose()
+
+
 async def test_a_container_call_with_keys_that_ended_goes_out_again_with_others(
     metadata: AwsMetadata, clock: Clock
 ) -> None:

@@ -30,7 +30,7 @@ from stow.drivers.s3.config import Ambient
 from stow.drivers.s3.session import Sender, new_client
 from stow.drivers.s3.sigv4 import Keys
 from stow.drivers.s3.translate import credential_error, refused_container
-from stow.errors import BackendError, CredentialsInvalidError, CredentialsMissingError
+from stow.errors import BackendError, BackendFailedError, CredentialsInvalidError, CredentialsMissingError, StowError
 from stow.storage.clock import Clock
 from stow.transport.connections import Answer, Connections, Outside
 from stow.transport.deadlines import Deadlines
@@ -79,6 +79,8 @@ class AmbientKeys:
         self._instance_sender = Sender(self._threads, self._carry_quickly)
         self._renewing = Renewing(self._fetch, clock=clock)
         self._renewed_at: datetime | None = None
+        self._instance_gave = False
+        """From then on its silence is an outage: before, there may be no such service."""
 
     async def present(self) -> Keys:
         """Keys that hold now.
@@ -203,12 +205,16 @@ class AmbientKeys:
         try:
             given = fetcher.retrieve_iam_role_credentials()
         except (BackendError, sdk.MetadataRetrievalError) as exc:
-            raise CredentialsMissingError(_NOTHING) from exc
-        return (
-            _keys(given["access_key"], given["secret_key"], given["token"], given["expiry_time"])
-            if given
-            else _nothing()
-        )
+            raise self._no_instance() from exc
+        if not given:
+            raise self._no_instance()
+        self._instance_gave = True
+        return _keys(given["access_key"], given["secret_key"], given["token"], given["expiry_time"])
+
+    def _no_instance(self) -> StowError:
+        if self._instance_gave:
+            return BackendFailedError("The instance's metadata service gives no more keys. Try again later.")
+        return CredentialsMissingError(_NOTHING)
 
     async def _carry(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
         return await self._connections.carry(method, url, headers=headers, body=body)
