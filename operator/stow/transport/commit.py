@@ -88,7 +88,7 @@ async def _after_lost_answer(settling: Settling, lost: Exception) -> ObjectMetad
         nonce, metadata = await settling.look()
     except StowError:
         nonce, metadata = None, ObjectMetadata(exists=False)
-    if nonce is not None and nonce == settling.nonce:
+    if nonce and nonce == settling.nonce:  # a write without one settles nothing, whatever stands there
         return metadata
     raise WriteOutcomeUnknownError(
         "The backend's answer to the write was lost, and the object does not show whether it happened. Read it before you write again."
