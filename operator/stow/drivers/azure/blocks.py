@@ -3,13 +3,11 @@
 Invariants: nothing is visible before the list, which carries the write's condition, attributes and MD5. A write that fails leaves blocks
 that no list names; the service collects them after a week, or with the next write of the same key, and there is no request that deletes
 them. The names of a write's blocks share a random beginning, so that two writers of one key never mix. Blocks of a body of known size are
-streamed one after the other and need no memory; those of a body of unknown size are buffered, each with its MD5, out of the process's
-byte budget. Who waits for the budget holds only blocks that are being sent, which need nothing more from it: so there is no deadlock.
+streamed one after the other and need no memory; those of a body of unknown size are buffered, each with its MD5.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from stow.drivers.azure.translate import answer_error
 from stow.errors import BackendError, BodyTooLongError, ChecksumMismatchError, LimitExceededError
 from stow.storage.checksums import new_md5
 from stow.storage.model import ObjectMetadata
+from stow.transport.buffering import send_buffered
 from stow.transport.commit import LostAnswerError, commit
 from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
 from stow.transport.faults import DIGEST, AnswerError
@@ -64,41 +63,16 @@ async def upload_unknown(
     backend: Backend, target: Target, cutter: Cutter, first: list[bytes], first_bytes: int
 ) -> ObjectMetadata:
     """A body of unknown size, whose first block is in memory with its share of the budget, which is given back here."""
-    settings, budget = backend.blocks, backend.budget
-    slots = asyncio.Semaphore(settings.concurrency)
-
-    def start(group: asyncio.TaskGroup, number: int, chunks: list[bytes], share_bytes: int) -> None:
-        def over(_: asyncio.Task[None]) -> None:
-            # A callback and no `finally` in the task: a task that is cancelled before its first step runs none.
-            chunks.clear()
-            budget.release(share_bytes)
-            slots.release()
-
-        group.create_task(_buffered_block(backend, target, number, chunks)).add_done_callback(over)
-
-    chunks, share_bytes, number = first, first_bytes, 1
-    try:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                try:
-                    await slots.acquire()
-                except BaseException:
-                    budget.release(share_bytes)
-                    raise
-                start(group, number, chunks, share_bytes)
-                if await cutter.at_end():
-                    break
-                number += 1
-                share_bytes = _next_block_bytes(backend, number, first_bytes)
-                await budget.acquire(share_bytes)
-                try:
-                    chunks = [chunk async for chunk in cutter.take(share_bytes)]
-                except BaseException:
-                    budget.release(share_bytes)
-                    raise
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return await put_list(backend, target, number, Whole(cutter.taken_bytes, cutter.summed.digest()))
+    sent = await send_buffered(
+        cutter,
+        first,
+        first_bytes,
+        budget=backend.budget,
+        at_once=backend.blocks.concurrency,
+        part_bytes=lambda number: _next_block_bytes(backend, number, first_bytes),
+        send=lambda number, chunks: _buffered_block(backend, target, number, chunks),
+    )
+    return await put_list(backend, target, len(sent), Whole(cutter.taken_bytes, cutter.summed.digest()))
 
 
 async def put_list(backend: Backend, target: Target, blocks: int, whole: Whole) -> ObjectMetadata:

@@ -6,7 +6,6 @@ CompleteMultipartUpload takes conditions everywhere, while MinIO and others igno
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +23,7 @@ from stow.transport.commit import LostAnswerError, commit
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
+from stow.transport.several import several
 from stow.transport.wire import Request
 
 _ATTEMPTS: Final = 3
@@ -96,33 +96,27 @@ async def _in_one(
 async def _by_parts(backend: Backend, target: Target, source: tuple[str, str], seen: ObjectMetadata) -> ObjectMetadata:
     settings = backend.multipart
     part_bytes = even_part_bytes(seen.size_bytes, wanted_bytes=settings.copy_part_bytes, max_parts=settings.max_parts)
-    slots = asyncio.Semaphore(settings.concurrency)
 
     async def copy_part(upload_id: str, number: int, start: int) -> Part:
         end = min(start + part_bytes, seen.size_bytes)
         headers = {**_source_headers(source, seen), "x-amz-copy-source-range": f"bytes={start}-{end - 1}"}
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
-        async with slots:
-            try:
-                answer = await backend.wire.exchange(
-                    Request("PUT", target.bucket, target.key, query=query, headers=headers)
-                )
-                return Part(number, committed_etag(answer, "CopyPartResult"), None)
-            except AnswerError as exc:
-                if exc.status == 412:
-                    raise _SourceChangedError from exc
-                raise answer_error(exc) from exc
-            except LostAnswerError as exc:
-                raise exc.error from exc
+        try:
+            answer = await backend.wire.exchange(
+                Request("PUT", target.bucket, target.key, query=query, headers=headers)
+            )
+            return Part(number, committed_etag(answer, "CopyPartResult"), None)
+        except AnswerError as exc:
+            if exc.status == 412:
+                raise _SourceChangedError from exc
+            raise answer_error(exc) from exc
+        except LostAnswerError as exc:
+            raise exc.error from exc
 
     async def send(upload_id: str) -> tuple[list[Part], ObjectMetadata]:
-        starts = range(0, seen.size_bytes, part_bytes)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(copy_part(upload_id, n, start)) for n, start in enumerate(starts, start=1)]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks], ObjectMetadata(exists=True, size_bytes=seen.size_bytes)
+        starts = enumerate(range(0, seen.size_bytes, part_bytes), start=1)
+        parts = await several(starts, lambda numbered: copy_part(upload_id, *numbered), at_once=settings.concurrency)
+        return parts, ObjectMetadata(exists=True, size_bytes=seen.size_bytes)
 
     return await run_upload(backend, target, send, checksums=False)
 

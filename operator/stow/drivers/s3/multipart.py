@@ -28,6 +28,7 @@ from stow.drivers.s3.translate import answer_error
 from stow.errors import BackendError, BackendFailedError, BodyTooLongError, LimitExceededError, StowError
 from stow.storage.checksums import new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata
+from stow.transport.buffering import send_buffered
 from stow.transport.commit import LostAnswerError, commit
 from stow.transport.connections import Answer
 from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
@@ -107,44 +108,16 @@ async def run_upload(backend: Backend, target: Target, send: SendParts, *, check
 async def _send_buffered(
     backend: Backend, target: Target, upload_id: str, cutter: Cutter, first: list[bytes], first_bytes: int
 ) -> tuple[list[Part], ObjectMetadata]:
-    settings, budget = backend.multipart, backend.budget
-    slots = asyncio.Semaphore(settings.concurrency)
-    tasks: list[asyncio.Task[Part]] = []
-
-    def start(group: asyncio.TaskGroup, number: int, chunks: list[bytes], share_bytes: int) -> None:
-        def over(_: asyncio.Task[Part]) -> None:
-            # A callback and no `finally` in the task: a task that is cancelled before its first step runs none.
-            chunks.clear()
-            budget.release(share_bytes)
-            slots.release()
-
-        task = group.create_task(_buffered_part(backend, target, upload_id, number, chunks))
-        task.add_done_callback(over)
-        tasks.append(task)
-
-    chunks, share_bytes, number = first, first_bytes, 1
-    try:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                try:
-                    await slots.acquire()
-                except BaseException:
-                    budget.release(share_bytes)
-                    raise
-                start(group, number, chunks, share_bytes)
-                if await cutter.at_end():
-                    break
-                number += 1
-                share_bytes = _next_part_bytes(backend, number, first_bytes)
-                await budget.acquire(share_bytes)
-                try:
-                    chunks = [chunk async for chunk in cutter.take(share_bytes)]
-                except BaseException:
-                    budget.release(share_bytes)
-                    raise
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks], _whole(cutter)
+    parts = await send_buffered(
+        cutter,
+        first,
+        first_bytes,
+        budget=backend.budget,
+        at_once=backend.multipart.concurrency,
+        part_bytes=lambda number: _next_part_bytes(backend, number, first_bytes),
+        send=lambda number, chunks: _buffered_part(backend, target, upload_id, number, chunks),
+    )
+    return parts, _whole(cutter)
 
 
 def _next_part_bytes(backend: Backend, number: int, first_bytes: int) -> int:
