@@ -12,7 +12,7 @@ from stow.transport.faults import AnswerError
 THERE = ObjectMetadata(exists=True, size_bytes=1, etag="e")
 
 
-async def _after_loss(nonce: str, found: str | None | StowError) -> ObjectMetadata:
+async def _after_loss(nonce: str, found: str | StowError | None) -> ObjectMetadata:
     async def look() -> tuple[str | None, ObjectMetadata]:
         if isinstance(found, StowError):
             raise found
@@ -35,7 +35,7 @@ async def test_the_writes_own_nonce_says_that_it_happened() -> None:
     ("nonce", "found"),
     [("n-1", None), ("n-1", "n-2"), ("n-1", ""), ("", ""), ("", None), ("n-1", BackendUnreachableError("down"))],
 )
-async def test_anything_else_leaves_it_unknown(nonce: str, found: str | None | StowError) -> None:
+async def test_anything_else_leaves_it_unknown(nonce: str, found: str | StowError | None) -> None:
     """A copy that keeps its source's attributes has no nonce, and an object may have an empty one."""
     with pytest.raises(WriteOutcomeUnknownError):
         await _after_loss(nonce, found)
