@@ -127,7 +127,7 @@ GOOGLE: Final = Kind(
             ("credentials expired", group): Differs(
                 fails(CredentialsInvalidError, 2), "a 401 may be a token that ended early: another one is tried once"
             )
-            for group in (*REPEATED, "create", "small")
+            for group in (*REPEATED, "create", "small", "copy", "copy anew")
         },
         ("flipped bit in the upload", "small"): Differs(
             fails(BackendError, 1), "Google's code for a wrong checksum is the one of every malformed request: invalid"
