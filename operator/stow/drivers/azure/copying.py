@@ -21,26 +21,21 @@ from stow.drivers.azure.commit import Target, settled
 from stow.drivers.azure.headers import attribute_headers, condition_headers
 from stow.drivers.azure.objects import head, open_read
 from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_stream
-from stow.errors import BackendFailedError, NotFoundError, PreconditionFailedError
+from stow.errors import NotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
+from stow.transport.copying import SourceChangedError, copy_seen
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.several import several
 from stow.transport.stream import Stream
 
-_ATTEMPTS: Final = 3
-"""How often a source that changes under the copy is tried again."""
 _SOURCE_LIFETIME: Final = timedelta(hours=1)
 """Of the permission to read the source; it is checked when a request begins."""
 _MAX_URL: Final = 2048
 """Of ``x-ms-copy-source``."""
 _UNREADABLE: Final = "CannotVerifyCopySource"
 _LACKING: Final = frozenset({"APINotImplemented", "NotImplemented", "UnsupportedHeader", "FeatureNotSupported"})
-
-
-class _SourceChangedError(Exception):
-    """The version that was seen is gone."""
 
 
 class _UnreadableError(Exception):
@@ -51,16 +46,11 @@ async def copy(
     backend: Backend, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions
 ) -> ObjectMetadata:
     """See ``Driver.copy``."""
-    for _ in range(_ATTEMPTS):
-        seen = await head(backend, *source)
-        if options.source_if_match not in {None, "*", seen.etag}:
-            raise PreconditionFailedError("The source is not in the state that the condition asks for.")
-        try:
-            return await _copy_version(backend, source, seen, destination, options)
-        except _SourceChangedError as exc:
-            if options.source_if_match not in {None, "*"}:
-                raise PreconditionFailedError("The source is not in the state that the condition asks for.") from exc
-    raise BackendFailedError("The source changed under the copy again and again. Try again later.")
+    return await copy_seen(
+        lambda: head(backend, *source),
+        lambda seen: _copy_version(backend, source, seen, destination, options),
+        source_if_match=options.source_if_match,
+    )
 
 
 async def _copy_version(
@@ -126,10 +116,10 @@ def _check_source(backend: Backend, answer: AnswerError) -> None:
     """Tell what went wrong with the source from what went wrong with the destination.
 
     Raises:
-        _SourceChangedError, _UnreadableError.
+        SourceChangedError, _UnreadableError.
     """
     if answer.code == "SourceConditionNotMet" or (answer.code == _UNREADABLE and answer.status == 412):
-        raise _SourceChangedError from answer
+        raise SourceChangedError from answer
     if answer.code == _UNREADABLE:
         raise _UnreadableError from answer
     if answer.status == 501 or answer.code in _LACKING:
@@ -143,7 +133,7 @@ async def _relay(
     try:
         stream = await open_read(backend, *source, None, {"if-match": quoted(seen.etag)})
     except (PreconditionFailedError, NotFoundError) as exc:
-        raise _SourceChangedError from exc
+        raise SourceChangedError from exc
     async with stream:
         size_bytes = seen.size_bytes
         if size_bytes <= min(SMALL_BYTES, backend.blocks.single_bytes):

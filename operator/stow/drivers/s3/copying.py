@@ -7,7 +7,6 @@ CompleteMultipartUpload takes conditions everywhere, while MinIO and others igno
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.commit import Target, settled
@@ -17,37 +16,25 @@ from stow.drivers.s3.objects import head
 from stow.drivers.s3.sigv4 import encode_path
 from stow.drivers.s3.translate import answer_error
 from stow.drivers.s3.writing import check_conditional_complete, conditions_for, put_bytes
-from stow.errors import BackendFailedError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
 from stow.transport.commit import LostAnswerError, commit
+from stow.transport.copying import SourceChangedError, copy_seen
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.several import several
 from stow.transport.wire import Request
 
-_ATTEMPTS: Final = 3
-"""How often a source that changes under the copy is tried again."""
-
 
 async def copy(
     backend: Backend, source: tuple[str, str], destination: tuple[str, str], options: CopyOptions
 ) -> ObjectMetadata:
     """See ``Driver.copy``."""
-    for _ in range(_ATTEMPTS):
-        seen = await head(backend, *source)
-        if options.source_if_match not in {None, "*", seen.etag}:
-            raise PreconditionFailedError("The source is not in the state that the condition asks for.")
-        try:
-            return await _copy_version(backend, source, seen, destination, options)
-        except _SourceChangedError as exc:
-            if options.source_if_match not in {None, "*"}:
-                raise PreconditionFailedError("The source is not in the state that the condition asks for.") from exc
-    raise BackendFailedError("The source changed under the copy again and again. Try again later.")
-
-
-class _SourceChangedError(Exception):
-    """The version that was seen is gone."""
+    return await copy_seen(
+        lambda: head(backend, *source),
+        lambda seen: _copy_version(backend, source, seen, destination, options),
+        source_if_match=options.source_if_match,
+    )
 
 
 async def _copy_version(
@@ -87,7 +74,7 @@ async def _in_one(
         answer = await commit(backend.wire, Request("PUT", target.bucket, target.key, headers=headers))
     except AnswerError as exc:
         if exc.status == 412:
-            raise _SourceChangedError from exc
+            raise SourceChangedError from exc
         raise
     etag = committed_etag(answer, "CopyObjectResult")
     return ObjectMetadata(exists=True, etag=etag, md5=md5_of_etag(etag, answer.headers, backend.traits))
@@ -108,7 +95,7 @@ async def _by_parts(backend: Backend, target: Target, source: tuple[str, str], s
             return Part(number, committed_etag(answer, "CopyPartResult"), None)
         except AnswerError as exc:
             if exc.status == 412:
-                raise _SourceChangedError from exc
+                raise SourceChangedError from exc
             raise answer_error(exc) from exc
         except LostAnswerError as exc:
             raise exc.error from exc

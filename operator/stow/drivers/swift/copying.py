@@ -6,22 +6,18 @@ were seen or as they are wanted, so that a source which changes meanwhile gives 
 
 from __future__ import annotations
 
-from typing import Final
-
 from stow.drivers.swift.backend import Backend
 from stow.drivers.swift.containers import exists
 from stow.drivers.swift.endpoint import encoded
 from stow.drivers.swift.headers import attribute_headers, etag_of_version, typed
 from stow.drivers.swift.objects import head
 from stow.drivers.swift.writing import Target, check_unconditional, settled, stored
-from stow.errors import BackendFailedError, ContainerNotFoundError, ObjectNotFoundError, PreconditionFailedError
+from stow.errors import ContainerNotFoundError, ObjectNotFoundError
 from stow.storage.model import CopyOptions, ObjectMetadata
 from stow.transport.commit import commit
+from stow.transport.copying import SourceChangedError, copy_seen
 from stow.transport.faults import AnswerError
 from stow.transport.wire import Request
-
-_ATTEMPTS: Final = 3
-"""How often a source that changes under the copy is tried again."""
 
 
 async def copy(
@@ -29,21 +25,11 @@ async def copy(
 ) -> ObjectMetadata:
     """See ``Driver.copy``."""
     check_unconditional(if_match=options.if_match, if_none_match=options.if_none_match)
-    pinned = options.source_if_match not in {None, "*"}
-    for _ in range(_ATTEMPTS):
-        seen = await head(backend, *source, newest=True)
-        if pinned and options.source_if_match != seen.etag:
-            raise PreconditionFailedError("The source is not in the state that the condition asks for.")
-        try:
-            return await _copy_version(backend, source, seen, destination, options)
-        except _SourceChangedError as exc:
-            if pinned:
-                raise PreconditionFailedError("The source is not in the state that the condition asks for.") from exc
-    raise BackendFailedError("The source changed under the copy again and again. Try again later.")
-
-
-class _SourceChangedError(Exception):
-    """The version that was seen is gone."""
+    return await copy_seen(
+        lambda: head(backend, *source, newest=True),
+        lambda seen: _copy_version(backend, source, seen, destination, options),
+        source_if_match=options.source_if_match,
+    )
 
 
 async def _copy_version(
@@ -65,7 +51,7 @@ async def _copy_version(
             return stored(await commit(backend.wire, request), seen.size_bytes)
         except AnswerError as exc:
             if exc.status == 412:
-                raise _SourceChangedError from exc
+                raise SourceChangedError from exc
             if exc.status == 404:
                 await _explain(backend, destination[0])
             raise
