@@ -48,7 +48,8 @@ class Request:
     container: str = ""
     key: str = ""
     query: Sequence[tuple[str, str]] = ()
-    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
+    """Those of a copy may hold what opens its source."""
     body: bytes | Upload = b""
     payload: str | None = None
     """S3's ``x-amz-content-sha256``; None chooses it from the body."""
@@ -64,7 +65,8 @@ class Request:
 class Prepared:
     """What goes out: authorized, with a URL that is encoded already."""
 
-    url: URL
+    url: URL = field(repr=False)
+    """May hold a signature."""
     headers: Mapping[str, str] = field(repr=False)
 
 

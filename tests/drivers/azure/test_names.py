@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from drivers.azure.setup import KEY, stub_driver
 from stow.drivers.azure.capabilities import KEYS, Dialect
@@ -14,6 +15,7 @@ from stow.drivers.azure.endpoint import Endpoint
 from stow.drivers.azure.headers import decode_name, encode_name
 from stow.drivers.azure.shared_key import string_to_sign
 from stow.errors import InvalidContainerNameError, InvalidKeyError, InvalidSpecError
+from stow.transport.wire import Prepared, Request
 
 IDENTIFIER = r"[a-z_][a-z0-9_]*"
 
@@ -165,3 +167,5 @@ def test_header_names_are_sorted_as_the_service_does() -> None:
 
 def test_secrets_do_not_show_in_a_repr() -> None:
     assert KEY.account_key not in repr(KEY)
+    assert "canary" not in repr(Prepared(URL("https://host/?sig=canary"), {"authorization": "canary"}))
+    assert "canary" not in repr(Request("PUT", headers={"x-ms-copy-source": "https://host/?sig=canary"}))
