@@ -111,7 +111,15 @@ async def test_names_of_tags_come_back_as_they_were(swift: SwiftDriver, containe
 
 
 @pytest.mark.parametrize(
-    "tags", [{"n" * 129: "v"}, {"N" * 43: "v"}, {"n": "v" * 257}, {"n": "é" * 43 * 3}, {f"t{n}": "" for n in range(80)}]
+    "tags",
+    [
+        {"n" * 129: "v"},
+        {"N" * 43: "v"},
+        {"n": "v" * 257},
+        {"n": "é" * 43 * 3},
+        {f"t{n}": "" for n in range(80)},
+        {f"t{n:02}": "v" * 250 for n in range(40)},
+    ],
 )
 async def test_tags_beyond_the_limits_are_refused_before_they_are_sent(
     swift: SwiftDriver, container: str, counter: Counter, tags: dict[str, str]
@@ -119,6 +127,17 @@ async def test_tags_beyond_the_limits_are_refused_before_they_are_sent(
     with pytest.raises(LimitExceededError):
         await swift.configure_container(container, ContainerSettings(tags=tags))
     assert "POST" not in counter.methods
+
+
+async def test_tags_up_to_the_limit_fit_beside_the_longest_marker(swift: SwiftDriver, container: str) -> None:
+    marker = Marker("i" * 36, "n" * 63, "o" * 253, "u" * 36, "x" * 32)
+    tags = {f"{n:02}": "v" * (256 - len("stow-tag-00")) for n in range(12)}  # 3,072 bytes
+    await swift.configure_container(container, ContainerSettings(tags=tags))
+    await swift.write_marker(container, marker)
+    assert (await swift.container_settings(container)).tags == tags
+    assert await swift.read_marker(container) == marker
+    with pytest.raises(LimitExceededError, match="together"):
+        await swift.configure_container(container, ContainerSettings(tags={**tags, "12": ""}))
 
 
 def test_names_of_tags_survive_the_folding_of_case() -> None:

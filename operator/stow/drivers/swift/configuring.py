@@ -11,7 +11,7 @@ from typing import Final
 
 from stow.drivers.swift.backend import Backend
 from stow.drivers.swift.containers import META, VERSIONS, call, head
-from stow.drivers.swift.headers import MAX_ENTRIES, MAX_VALUE_BYTES
+from stow.drivers.swift.headers import MAX_ENTRIES, MAX_OVERALL_BYTES, MAX_VALUE_BYTES
 from stow.errors import LimitExceededError
 from stow.storage.model import ContainerSettings
 from stow.storage.names import decode_metadata_value, encode_metadata_value
@@ -22,6 +22,8 @@ _MAX_NAME_BYTES: Final = 128
 """Of metadata, without ``X-Container-Meta-``."""
 _ROOM: Final = MAX_ENTRIES - 20
 """The rest is for the marker and for what others set."""
+_ROOM_BYTES: Final = MAX_OVERALL_BYTES - 1024
+"""Likewise; of names, without ``X-Container-Meta-``, and values."""
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _EMPTY: Final = "%"
 """Stands for an empty value, which would remove the entry; no encoded value is a lone percent sign."""
@@ -60,6 +62,11 @@ def _tag_headers(tags: Mapping[str, str], found: Mapping[str, str]) -> dict[str,
                 f"A tag's name or value is too long for this backend: {_MAX_NAME_BYTES - len(TAG) + len(META)} and "
                 f"{MAX_VALUE_BYTES} bytes once encoded."
             )
+    if sum(len(header) - len(META) + len(value) for header, value in given.items()) > _ROOM_BYTES:
+        raise LimitExceededError(
+            f"The tags are too large for this backend: their names, with {len(TAG) - len(META)} bytes more each, and values, once encoded, "
+            f"have at most {_ROOM_BYTES} bytes together."
+        )
     gone = {header.lower() for header in found if header.lower().startswith(TAG)} - given.keys()
     return dict.fromkeys(sorted(gone), "") | given
 
