@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,9 @@ from stow.drivers.s3.answers import decode_key, listing
 from stow.drivers.s3.capabilities import TRAITS, dialect_of_host, dialect_of_server
 from stow.drivers.s3.config import Dialect
 from stow.drivers.s3.headers import attribute_headers, object_metadata
-from stow.errors import BackendFailedError, InvalidArgumentError, InvalidMetadataError
+from stow.errors import BackendFailedError, InvalidArgumentError, InvalidKeyError, InvalidMetadataError
 from stow.storage.model import ObjectAttributes
+from stow.storage.names import KeyRules
 from stow.transport.headers import content_range, quoted
 from stow.transport.xml import error_code, parse
 
@@ -198,6 +201,10 @@ def test_every_dialect_but_auto_has_its_traits_and_generic_is_the_least() -> Non
             "server_side_copy",
         ):
             assert getattr(found, ability) >= getattr(least, ability)
+        for rule in fields(KeyRules):
+            mine, its = getattr(found.keys, rule.name), getattr(least.keys, rule.name)
+            assert mine >= its if isinstance(mine, bool) else mine is None or mine == its, rule.name
+        assert found.metadata_overhead_bytes <= least.metadata_overhead_bytes
         assert (found.integrity == "crc32c") == traits.checksums
 
 
@@ -228,3 +235,11 @@ def test_keys_are_decoded_where_the_answer_says_that_they_are_encoded(said: str,
     page = listing(f"<ListBucketResult>{said}{item}</ListBucketResult>".encode())
     assert [found.key for found in page.objects] == [key]
     assert page.prefixes == (key,)
+
+
+def test_versitygw_takes_no_key_of_a_folder() -> None:
+    """It answers 400 where such a key has data; without data it makes a folder of its disk."""
+    rules = TRAITS[Dialect.VERSITYGW].capabilities.keys
+    rules.check("a/b")
+    with pytest.raises(InvalidKeyError, match="ends with a slash"):
+        rules.check("a/")

@@ -56,6 +56,8 @@ _SAFE_KEYS: Final = KeyRules(
     control_characters=False,
     backslash=True,
 )
+_NO_FOLDERS: Final = replace(_SAFE_KEYS, trailing_slash=False)
+"""Such a key is a folder of versitygw's disk: with data it is answered 400."""
 _AWS: Final = Capabilities(
     dialect=Dialect.AWS,
     create_once=True,
@@ -106,7 +108,7 @@ _ORACLE: Final = replace(
     # Signed query parameters are verified like all others; that these change the answer is documented for its own API alone.
     sign_binds=_GENERIC.sign_binds - {SignBinding.RESPONSE_OVERRIDES},
     # "Object Names": 1 to 1024, no CR, LF or NUL. What its front end makes of segments and of other control characters is not said.
-    keys=replace(_SAFE_KEYS, max_segment_bytes=None, line_breaks=False),
+    keys=replace(_SAFE_KEYS, max_segment_bytes=None),
 )
 """Oracle's "Amazon S3 Compatibility API": operations on buckets, objects and parts are listed, conditions and bucket tags are not; bodies
 in ``aws-chunked`` framing, which trailing checksums need, are refused with 501 (seen by its users)."""
@@ -149,10 +151,10 @@ TRAITS: Final[Mapping[Dialect, Traits]] = MappingProxyType(
                 _GENERIC,
                 dialect=Dialect.VERSITYGW,
                 markers=True,
-                keys=replace(_SAFE_KEYS, trailing_slash=False),  # 400 where there is data: it is a folder of its disk
+                keys=_NO_FOLDERS,
             ),
         ),
-        Dialect.GENERIC: _PLAIN,
+        Dialect.GENERIC: replace(_PLAIN, capabilities=replace(_GENERIC, keys=_NO_FOLDERS)),
         Dialect.ORACLE: replace(_PLAIN, capabilities=_ORACLE, create_names_region=False),
     }
 )
