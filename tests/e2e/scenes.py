@@ -116,6 +116,7 @@ CAPABILITIES = {
     *("dialect", "createOnce", "writeIfMatch", "deleteIfMatch", "contentMd5", "integrity", "serverSideCopy", "markers"),
     *("markerWithCreate", "tags", "versioning", "expiryRules", "signMethods", "signBinds", "maxSingleWriteBytes"),
     *("maxObjectBytes", "maxMetadataBytes", "metadataOverheadBytes", "maxSignedExpiryS", "maxKeyBytes"),
+    *("maxKeySegmentBytes", "refusedKeys"),
 }
 
 

@@ -204,3 +204,9 @@ def test_printable_is_printable_and_short(text: str) -> None:
     shown = printable(text, limit=20)
     assert shown.isprintable()
     assert len(shown) <= 20 * 10 + 3
+
+
+def test_the_rules_that_refuse_are_named_and_no_length_is_among_them() -> None:
+    assert KeyRules(max_bytes=10, max_segment_bytes=5, max_segments=3).refused() == ()
+    rules = KeyRules(dot_segments=False, backslash=False, reserved_prefixes=("a/",))
+    assert rules.refused() == ("backslash", "dot_segments", "reserved_prefixes")

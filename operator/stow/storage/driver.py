@@ -75,6 +75,8 @@ class Capabilities:
         text["signMethods"] = ",".join(sorted(self.sign_methods))
         text["signBinds"] = ",".join(sorted(self.sign_binds))
         text["maxKeyBytes"] = str(self.keys.max_bytes)
+        text["maxKeySegmentBytes"] = str(self.keys.max_segment_bytes or self.keys.max_bytes)
+        text["refusedKeys"] = ",".join(_camel(name) for name in self.keys.refused())
         return text
 
 

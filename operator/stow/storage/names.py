@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 from stow.errors import InvalidContainerNameError, InvalidKeyError, InvalidMetadataError, InvalidReferenceError
@@ -53,6 +53,11 @@ class KeyRules:
     """A key of nothing but slashes."""
     reserved_prefixes: tuple[str, ...] = ()
     """No key begins with one of these."""
+
+    def refused(self) -> tuple[str, ...]:
+        """The rules by which a key is refused here that another backend may hold, sorted; lengths are apart."""
+        rules = (rule.name for rule in fields(self) if getattr(self, rule.name) is False)
+        return tuple(sorted((*rules, *(("reserved_prefixes",) if self.reserved_prefixes else ()))))
 
     def check(self, key: str) -> None:
         """Raises:
