@@ -175,3 +175,13 @@ async def test_closing_ends_a_fetch_that_runs_and_says_so_to_who_waits() -> None
     with pytest.raises(BackendUnreachableError, match="closed"):
         await source.value()
     assert source.fetched == 1
+
+
+async def test_a_value_that_has_ended_when_it_comes_is_not_fetched_for_each_request() -> None:
+    """The clock here is ahead of the one that made it; the backend may still take it."""
+    source = Source(timedelta(hours=-1))
+    assert [await source.value() for _ in range(10)] == ["1"] * 10
+    source.now += timedelta(seconds=1)
+    assert (await source.renewing.get_lasting(source.now + timedelta(hours=1))).value == "1"
+    source.now += timedelta(seconds=5)
+    assert await source.value() == "2"

@@ -98,7 +98,8 @@ class Renewing(Generic[T]):
         if lease.expires_at is None or lease.expires_at >= until or held is None or held.lease is not lease:
             return lease
         now = self._clock()
-        if now - held.fetched_at > (lease.expires_at - held.fetched_at) / 4:
+        life = lease.expires_at - held.fetched_at
+        if life > timedelta(0) and now - held.fetched_at > life / 4:
             self._held = replace(held, renew_at=now)
             return await self.get()
         return lease
@@ -143,10 +144,19 @@ class Renewing(Generic[T]):
     async def _renew(self) -> Lease[T]:
         lease = await self._fetch()
         now = self._clock()
-        left = None if lease.expires_at is None else lease.expires_at - now
-        self._held = _Held(lease, now, None if left is None else now + left - min(EARLY, left / 4))
+        self._held = _Held(lease, now, _renew_at(lease, now))
         self._failed = None
         return lease
+
+
+def _renew_at(lease: Lease[T], now: datetime) -> datetime | None:
+    if lease.expires_at is None:
+        return None
+    left = lease.expires_at - now
+    if left <= timedelta(0):
+        # Ended when it came: one of the clocks is wrong, and the backend says whether it takes it. A new one would be no better.
+        return now + _PAUSE
+    return lease.expires_at - min(EARLY, left / 4)
 
 
 def _closed() -> StowError:
