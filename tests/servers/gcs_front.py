@@ -255,8 +255,10 @@ async def running_front(
         await site.start()
         scheme = "http" if ssl_context is None else "https"
         front.endpoint = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+        # Kept alive they would look like what the client under test has left open.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(
-            timeout=UPSTREAM_TIMEOUT, auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), trust_env=False
+            timeout=UPSTREAM_TIMEOUT, auto_decompress=False, connector=connector, trust_env=False
         ) as front.session:
             yield front
     finally:
