@@ -35,6 +35,7 @@ def stub_driver(
     budget: ByteBudget | None = None,
     deadlines: Deadlines = QUICK,
     outside: Outside | None = None,
+    clock: Clock = utc_now,
     **config: Any,
 ) -> GoogleDriver:
     """For a stub: anonymous unless said otherwise, short deadlines, no jitter."""
@@ -48,7 +49,7 @@ def stub_driver(
     )
     return GoogleDriver(
         made,
-        clock=utc_now,
+        clock=clock,
         budget=budget,
         outside=outside if outside is not None else Outside(jitter=lambda: 0.0),
         new_nonce=lambda: "nonce-1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -41,6 +41,17 @@ class Rebinding:
         return ["169.254.169.254"] if host in self.turned else ["127.0.0.1"]
 
 
+class Hasty:
+    """A clock that has gone on by seconds whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = utc_now() - timedelta(hours=1)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=6)
+        return self.now
+
+
 def driver_of(stub: Stub, resolve: Rebinding) -> GoogleDriver:
     def at(name: str) -> str:
         return stub.endpoint.replace("127.0.0.1", name)
@@ -52,12 +63,13 @@ def driver_of(stub: Stub, resolve: Rebinding) -> GoogleDriver:
         iam_endpoint=at("iam.example"),
         signer_service_account="signer@p.iam.gserviceaccount.com",
         egress=DEV_EGRESS,
+        clock=Hasty(),
         outside=Outside(resolve=resolve, jitter=lambda: 0.0),
     )
 
 
 def reply(seen: Seen) -> bytes:
-    """Each connection is used once, so that each request connects; tokens live so shortly that each request needs one."""
+    """Each connection is used once, so that each request connects; tokens have ended when the next request needs one."""
     if path(seen) == "/token":
         return answer({"access_token": "t", "expires_in": 0, "token_type": "Bearer"}, connection="close")
     return answer({"signedBlob": "c2lnbmVk"}, connection="close", x_goog_generation="7")
