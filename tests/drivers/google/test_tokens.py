@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -32,7 +33,8 @@ from stow.errors import (
     UnsupportedCredentialTypeError,
 )
 from stow.storage.clock import utc_now
-from stow.storage.model import WriteOptions
+from stow.storage.driver import SignRequest
+from stow.storage.model import ContainerEntry, Method, Origin, WriteOptions
 
 Unique = Callable[[str], str]
 
@@ -286,6 +288,26 @@ async def test_an_ambient_file_of_a_service_account_is_used(gcs_front: GcsFront,
     assert await driver.container_exists("b-1") is False
     await driver.aclose()
     assert gcs_front.counts["token"] == 1
+
+
+async def test_an_ambient_file_that_changes_is_read_again(gcs_front: GcsFront, tmp_path: Path) -> None:
+    """A mounted Secret is replaced while the process runs; the old key is revoked soon after."""
+    clock, file = Clock(), tmp_path / "key.json"
+    file.write_text(gcs_front.denied_account.credentials_json(token_url=gcs_front.token_url))
+    driver = front_driver(gcs_front, credentials=Ambient({"GOOGLE_APPLICATION_CREDENTIALS": str(file)}), clock=clock)
+
+    async def signed() -> str:
+        entry, end = ContainerEntry("b-1", "gs://b-1", Origin.BASE, clock(), "u"), clock() + timedelta(minutes=1)
+        return unquote((await driver.sign(SignRequest("b-1", "k", Method.GET, clock(), end, entry))).url)
+
+    with pytest.raises(AccessDeniedError):
+        await driver.container_exists("b-1")
+    assert gcs_front.denied_account.email in await signed()
+    file.write_text(gcs_front.account.credentials_json(token_url=gcs_front.token_url))
+    clock.ahead = timedelta(hours=1)
+    assert await driver.container_exists("b-1") is False
+    assert gcs_front.account.email in await signed()
+    await driver.aclose()
 
 
 async def test_a_federated_identity_exchanges_its_token_over_our_connections(

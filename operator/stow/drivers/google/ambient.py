@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 import os
@@ -39,16 +38,11 @@ async def find(
     carried: Carried,
     outside: Outside | None,
 ) -> Identity:
-    """The file that the environment names, else the metadata server.
-
-    Raises:
-        CredentialsMissingError: the file is not there.
-        CredentialsInvalidError: it is no JSON object.
-    """
+    """The file that the environment names, else the metadata server. Neither is looked at yet."""
     environ = os.environ if ambient.environ is None else ambient.environ
     path = environ.get(FILE_VARIABLE)
     if path:
-        return FileIdentity(await asyncio.to_thread(_document, path), threads=threads, carried=carried)
+        return FileIdentity(lambda: _document(path), threads=threads, carried=carried)
     endpoint = _metadata_endpoint(environ, config.metadata_endpoint)
     connections = Connections(
         deadlines=config.deadlines,
@@ -76,6 +70,10 @@ def _metadata_endpoint(environ: Mapping[str, str], default: str) -> URL:
 
 
 def _document(path: str) -> Mapping[str, Any]:
+    """Raises:
+    CredentialsMissingError: the file is not there.
+    CredentialsInvalidError: it is no JSON object.
+    """
     try:
         with Path(path).open("rb") as file:
             found = json.loads(file.read(_MAX_FILE_BYTES))

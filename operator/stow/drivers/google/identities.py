@@ -54,6 +54,7 @@ class KeyIdentity:
         self._token_uri = token_uri
         self._threads = threads
         self._carried = carried
+        self._signer: Signing | None = None
 
     async def grant(self) -> Grant:
         return await self._threads.run(lambda: _refreshed(self._credentials(), self._carried()))
@@ -62,7 +63,9 @@ class KeyIdentity:
         return self._key.project_id
 
     async def signer(self) -> Signing | str:
-        return await self._threads.run(self._credentials)
+        if self._signer is None:
+            self._signer = await self._threads.run(self._credentials)
+        return self._signer
 
     async def aclose(self) -> None:
         """Nothing is held."""
@@ -80,22 +83,26 @@ class KeyIdentity:
 
 
 class FileIdentity:
-    """The platform's file: a service account or an external account. Programs that a file names are not run."""
+    """The platform's file: a service account or an external account. Programs that a file names are not run.
 
-    def __init__(self, info: Mapping[str, Any], *, threads: Threads, carried: Carried) -> None:
-        self._info = info
+    ``read`` is called in a thread, anew for each use: a mounted Secret changes, and its old key may be revoked then.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, Any]], *, threads: Threads, carried: Carried) -> None:
+        self._read = read
         self._threads = threads
         self._carried = carried
 
     async def grant(self) -> Grant:
-        return await self._threads.run(lambda: _refreshed(file_credentials(self._info), self._carried()))
+        return await self._threads.run(lambda: _refreshed(file_credentials(self._read()), self._carried()))
 
     async def project(self) -> str | None:
-        found = self._info.get("project_id") or self._info.get("quota_project_id")
+        info = await self._threads.run(self._read)
+        found = info.get("project_id") or info.get("quota_project_id")
         return found if isinstance(found, str) else None
 
     async def signer(self) -> Signing | str:
-        credentials = await self._threads.run(lambda: file_credentials(self._info))
+        credentials = await self._threads.run(lambda: file_credentials(self._read()))
         if isinstance(credentials, Signing):
             return credentials
         email = getattr(credentials, "service_account_email", None)
@@ -115,6 +122,7 @@ class MetadataIdentity:
     def __init__(self, endpoint: URL, asking: Asking) -> None:
         self._endpoint = endpoint
         self._asking = asking
+        self._email: str | None = None
 
     async def grant(self) -> Grant:
         answer = await self._get(f"/instance/service-accounts/default/token?{urlencode({'scopes': SCOPE})}")
@@ -131,7 +139,10 @@ class MetadataIdentity:
         return (await self._get("/project/project-id")).body.decode("ascii", "replace")
 
     async def signer(self) -> Signing | str:
-        return (await self._get("/instance/service-accounts/default/email")).body.decode("ascii", "replace")
+        if self._email is None:
+            answer = await self._get("/instance/service-accounts/default/email")
+            self._email = answer.body.decode("ascii", "replace")
+        return self._email
 
     async def aclose(self) -> None:
         await self._asking.connections.aclose()

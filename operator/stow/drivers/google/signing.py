@@ -93,7 +93,6 @@ class Signer:
         self._asking = asking
         self._iam_endpoint = iam_endpoint
         self._clock = clock
-        self._signs: Signing | None = None
 
     async def sign(self, request: SignRequest) -> SignedURL:
         """See ``Driver.sign``. The SDK dates a signature with its own clock, so the end that is given is read out of the URL."""
@@ -130,23 +129,13 @@ class Signer:
         )
 
     async def _signing(self) -> Signing:
-        """Found once: with a key at hand signing needs no I/O."""
+        """Asked of the identity each time, which knows what may change; with a key at hand that needs no I/O."""
         if self._tokens is None:
             raise CredentialsMissingError("An anonymous location cannot sign URLs. Give it credentials.")
-        if self._signs is None:
-            found = self._account if self._account is not None else await self._tokens.identity.signer()
-            self._signs = (
-                found
-                if not isinstance(found, str)
-                else IAMSigner(
-                    found,
-                    self._sdk,
-                    tokens=self._tokens,
-                    asking=self._asking,
-                    iam_endpoint=self._iam_endpoint,
-                )
-            )
-        return self._signs
+        found = self._account if self._account is not None else await self._tokens.identity.signer()
+        if not isinstance(found, str):
+            return found
+        return IAMSigner(found, self._sdk, tokens=self._tokens, asking=self._asking, iam_endpoint=self._iam_endpoint)
 
 
 def required_headers(request: SignRequest) -> dict[str, str]:
