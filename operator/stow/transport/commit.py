@@ -6,7 +6,7 @@ whether it is the one that was being written; otherwise the outcome is unknown a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from stow.errors import BackendError, StowError, WriteOutcomeUnknownError
@@ -23,6 +23,22 @@ class LostAnswerError(Exception):
     def __init__(self, error: StowError) -> None:
         super().__init__()
         self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be written where, of kinds whose objects' attributes are headers: ``headers`` are those, the nonce among them."""
+
+    container: str
+    key: str
+    headers: Mapping[str, str]
+    conditions: Mapping[str, str]
+    nonce: str
+
+    @property
+    def must_match(self) -> bool:
+        """Whether an absent object fails the condition."""
+        return "if-match" in self.conditions
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from stow.errors import (
     CredentialsInvalidError,
     InvalidContainerNameError,
     InvalidKeyError,
+    InvalidMetadataError,
     InvalidSpecError,
     LimitExceededError,
     NotFoundError,
@@ -91,6 +92,12 @@ KEY: Final[Fault] = (InvalidKeyError, "The backend cannot hold this key. Choose 
 CONTAINER_NAME: Final[Fault] = (InvalidContainerNameError, "The backend does not allow this container name.")
 LIMIT: Final[Fault] = (LimitExceededError, "The backend's size limit or quota does not allow this.")
 LACKING: Final[Fault] = (UnsupportedError, "The backend cannot do this.")
+METADATA: Final[Fault] = (InvalidMetadataError, "The metadata is larger than the backend takes.")
+LOST_UPLOAD: Final[Fault] = (BackendFailedError, "The backend lost the upload before it was complete. Send it again.")
+SKEWED: Final[Fault] = (
+    BackendFailedError,
+    "The backend's clock and the local one are too far apart. Synchronise both.",
+)
 NO_OBJECT: Final[Fault] = (ObjectNotFoundError, "The object does not exist.")
 NO_CONTAINER: Final[Fault] = (ContainerNotFoundError, "The container does not exist.")
 REFUSED: Final[Fault] = (

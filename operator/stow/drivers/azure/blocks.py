@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from stow.drivers.azure.backend import Backend
-from stow.drivers.azure.commit import Target
 from stow.drivers.azure.headers import decode_md5, encode_md5
 from stow.drivers.azure.translate import answer_error
 from stow.errors import BackendError, BodyTooLongError, ChecksumMismatchError, LimitExceededError
 from stow.storage.checksums import new_md5
 from stow.storage.model import ObjectMetadata
 from stow.transport.buffering import send_buffered
-from stow.transport.commit import LostAnswerError, commit
+from stow.transport.commit import LostAnswerError, Target, commit
 from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
 from stow.transport.faults import DIGEST, AnswerError
 from stow.transport.headers import http_date

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.headers import nonce_of, object_metadata
@@ -11,18 +10,7 @@ from stow.drivers.azure.objects import head_answer
 from stow.drivers.azure.translate import answer_error, may_have_happened
 from stow.storage.model import ObjectAttributes, ObjectMetadata
 from stow.transport import commit as committing
-from stow.transport.commit import Settling
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be written where. ``headers`` are those of the object's attributes, the nonce among them."""
-
-    container: str
-    key: str
-    headers: Mapping[str, str]
-    conditions: Mapping[str, str]
-    nonce: str
+from stow.transport.commit import Settling, Target
 
 
 async def settled(
@@ -40,7 +28,7 @@ async def settled(
     settling = Settling(
         nonce=target.nonce,
         look=look,
-        judge=lambda answer: answer_error(answer, conditional="if-match" in target.conditions),
+        judge=lambda answer: answer_error(answer, conditional=target.must_match),
         may_have_happened=may_have_happened,
     )
     return await committing.settled(settling, attributes, send)

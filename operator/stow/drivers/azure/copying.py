@@ -17,12 +17,13 @@ from typing import Final
 
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.blocks import Whole, block_request, put_list, repeating, upload_known
-from stow.drivers.azure.commit import Target, settled
+from stow.drivers.azure.commit import settled
 from stow.drivers.azure.headers import attribute_headers, condition_headers
 from stow.drivers.azure.objects import head, open_read
 from stow.drivers.azure.writing import SMALL_BYTES, put_bytes, put_stream
 from stow.errors import NotFoundError, PreconditionFailedError
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
+from stow.transport.commit import Target
 from stow.transport.copying import SourceChangedError, copy_seen
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from yarl import URL
-
 from stow.errors import InvalidSpecError
+from stow.transport.urls import Parts, encode_key, netloc, parts_of
 
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)*")
@@ -22,7 +21,6 @@ _AZURE: Final = re.compile(
     r"(?P<account>[a-z0-9]+)(?:-[a-z0-9]+)*(?:\.privatelink)?(?:\.z\d+)?"
     r"\.blob\.(?P<cloud>core\.windows\.net|storage\.azure\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net)"
 )
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,16 @@ class Endpoint:
             raise InvalidSpecError("The account's name is malformed: it has 3 to 24 lower-case letters and digits.")
         if endpoint is None:
             return cls(account, "https", f"{account}.blob.core.windows.net", 443, "")
-        scheme, host, port, path = _parse(endpoint)
-        azure = _AZURE.fullmatch(host)
+        parts = _parse(endpoint)
+        azure = _AZURE.fullmatch(parts.host)
         if azure is not None and azure["account"] != account:
             raise InvalidSpecError("The endpoint belongs to another account than the one that is named.")
-        return cls(account, scheme, host, port, path)
+        return cls(account, parts.scheme, parts.host, parts.port, parts.path)
 
     @property
     def netloc(self) -> str:
         """``host[:port]``, the port only where it is not the scheme's own."""
-        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
+        return netloc(self.scheme, self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -75,29 +73,18 @@ class Endpoint:
         return f"{self.path}/{container}/{encode_key(key)}" if key else f"{self.path}/{container}"
 
 
-def encode_key(key: str) -> str:
-    """Percent-encode all but unreserved characters and the slash, once."""
-    return quote(key, safe="/~")
-
-
 def encode_query(query: Sequence[tuple[str, str]]) -> str:
-    """The query as it is sent."""
+    """The query as it is sent, in the order that is given."""
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query)
 
 
-def _parse(endpoint: str) -> tuple[str, str, int, str]:
-    wrong = InvalidSpecError(
-        "The endpoint is malformed: write http[s]://host[:port], with a path only where the account's name stands in it."
-    )
+def _parse(endpoint: str) -> Parts:
     try:
-        url = URL(endpoint)
-        host, port = url.raw_host, url.port
+        parts = parts_of(endpoint)
     except ValueError:
-        raise wrong from None
-    if url.scheme not in _DEFAULT_PORTS or not host or port is None or url.raw_user or url.raw_password:
-        raise wrong
-    path = url.raw_path.rstrip("/")
-    if url.raw_query_string or url.raw_fragment or any(c.isspace() for c in endpoint) or not _PATH.fullmatch(path):
-        raise wrong
-    host = host.lower().rstrip(".")
-    return url.scheme, f"[{host}]" if ":" in host else host, port, path
+        parts = None
+    if parts is None or not _PATH.fullmatch(parts.path):
+        raise InvalidSpecError(
+            "The endpoint is malformed: write http[s]://host[:port], with a path only where the account's name stands in it."
+        )
+    return parts

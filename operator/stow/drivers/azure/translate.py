@@ -33,6 +33,7 @@ from stow.transport.faults import (
     KEY,
     LACKING,
     LIMIT,
+    METADATA,
     NO_CONTAINER,
     NO_OBJECT,
     REFUSED,
@@ -84,7 +85,6 @@ NO_TOKEN: Final[Fault] = (
     CredentialsInvalidError,
     "The authority gave no token: check the tenant id, the client id and the client secret.",
 )
-NO_HEADER_ROOM: Final[Fault] = (InvalidMetadataError, "The metadata is larger than the backend takes.")
 NO_METADATA_NAME: Final[Fault] = (InvalidMetadataError, "The backend does not take a name or a value of the metadata.")
 KIND_OF_BLOB: Final[Fault] = (
     UnsupportedError,
@@ -140,7 +140,7 @@ BY_CODE: Final[Mapping[str, Fault]] = {
     "BlockCountExceedsLimit": LIMIT,
     "BlockListTooLong": LIMIT,
     "ContentLengthLargerThanTierLimit": LIMIT,
-    "MetadataTooLarge": NO_HEADER_ROOM,
+    "MetadataTooLarge": METADATA,
     "InvalidMetadata": NO_METADATA_NAME,
     "EmptyMetadataKey": NO_METADATA_NAME,
     "InvalidBlockList": LOST_BLOCKS,

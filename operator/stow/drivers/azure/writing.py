@@ -15,13 +15,13 @@ from typing import Final
 
 from stow.drivers.azure.backend import Backend
 from stow.drivers.azure.blocks import upload_known, upload_unknown
-from stow.drivers.azure.commit import Target, settled
+from stow.drivers.azure.commit import settled
 from stow.drivers.azure.headers import BLOCK_BLOB, attribute_headers, condition_headers, decode_md5, encode_md5
 from stow.drivers.azure.objects import delete
 from stow.errors import BackendFailedError, ChecksumMismatchError, LimitExceededError, StowError
 from stow.storage.checksums import RunningHash, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
-from stow.transport.commit import LostAnswerError, commit
+from stow.transport.commit import LostAnswerError, Target, commit
 from stow.transport.connections import Answer
 from stow.transport.cutting import Cutter
 from stow.transport.faults import DIGEST

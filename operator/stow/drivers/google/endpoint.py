@@ -15,6 +15,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from stow.errors import InvalidSpecError
+from stow.transport.urls import parts_of
 from stow.transport.wire import Request
 
 DEFAULT_ENDPOINT: Final = "https://storage.googleapis.com"
@@ -40,13 +41,12 @@ class Endpoint:
         InvalidSpecError: not ``http[s]://host[:port]``.
         """
         try:
-            url = URL(text if text is not None else DEFAULT_ENDPOINT)
-            usable = url.scheme in {"http", "https"} and url.host and url.port
+            parts = parts_of(text if text is not None else DEFAULT_ENDPOINT)
         except ValueError:
-            usable = False
-        if not usable or url.user or url.password or url.raw_path not in {"", "/"} or url.query_string or url.fragment:
+            parts = None
+        if parts is None or parts.path:
             raise InvalidSpecError("The endpoint is malformed: write http[s]://host[:port], without a path.")
-        return cls(url.origin())
+        return cls(URL(parts.origin).origin())
 
     @property
     def host(self) -> str:
@@ -60,11 +60,9 @@ class Endpoint:
     @property
     def identity(self) -> str:
         """Bucket names are global at Google, so the host is all of it, and all of Google's hosts (regional, private, mTLS) are one."""
-        host = self.host.lower().rstrip(".")
-        if f".{host}".endswith(_GOOGLE):
+        if f".{self.host}".endswith(_GOOGLE):
             return f"gs://{URL(DEFAULT_ENDPOINT).host}"
-        host = f"[{host}]" if ":" in host else host
-        return f"gs://{host}" if self.base.is_default_port() else f"gs://{host}:{self.base.port}"
+        return f"gs://{self.text.partition('://')[2]}"
 
     def xml(self, bucket: str, key: str) -> URL:
         """An object in the XML API, path style. Slashes stay, as Google's SDK has them, but where somebody on the way could take the

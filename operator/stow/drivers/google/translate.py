@@ -21,7 +21,6 @@ from stow.errors import (
     AccessDeniedError,
     BackendFailedError,
     CredentialsInvalidError,
-    InvalidMetadataError,
     InvalidSpecError,
     LimitExceededError,
     StowError,
@@ -38,11 +37,14 @@ from stow.transport.faults import (
     KEY,
     LACKING,
     LIMIT,
+    LOST_UPLOAD,
+    METADATA,
     NO_CONTAINER,
     NO_OBJECT,
     NOT_EMPTY,
     REDIRECT,
     REFUSED,
+    SKEWED,
     TAKEN,
     THROTTLED,
     TIMEOUT,
@@ -73,13 +75,6 @@ ENCRYPTED: Final[Fault] = (
     "The object is encrypted with a key of its own that requests would have to carry, which is not supported.",
 )
 KMS: Final[Fault] = (AccessDeniedError, "The bucket's Cloud KMS key cannot be used. Check the key and its permissions.")
-METADATA: Final[Fault] = (InvalidMetadataError, "The metadata is larger than the backend takes.")
-LOST_UPLOAD: Final[Fault] = (BackendFailedError, "The backend lost the upload before it was complete. Send it again.")
-SKEWED: Final[Fault] = (
-    BackendFailedError,
-    "The backend's clock and the local one are too far apart. Synchronise both.",
-)
-ARGUMENT: Final[Fault] = REFUSED
 
 _XML: Final[Mapping[str, Fault]] = {
     "NoSuchKey": NO_OBJECT,
@@ -135,7 +130,7 @@ _XML: Final[Mapping[str, Fault]] = {
     "CloudKmsKeyLocationNotAllowed": KMS,
     "PermanentRedirect": REDIRECT,
     "TemporaryRedirect": REDIRECT,
-    "InvalidArgument": ARGUMENT,
+    "InvalidArgument": REFUSED,
 }
 """Source: "HTTP status and error codes for XML"."""
 

@@ -10,11 +10,12 @@ from yarl import URL
 
 from stow.drivers.s3.answers import error_size
 from stow.drivers.s3.endpoint import Endpoint
-from stow.drivers.s3.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Keys, Signer, encode_path, encode_query
+from stow.drivers.s3.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, Keys, Signer, encode_query
 from stow.drivers.s3.translate import answer_error
 from stow.errors import StowError
 from stow.storage.clock import Clock
 from stow.transport.faults import AnswerError
+from stow.transport.urls import encode_key
 from stow.transport.wire import Prepared, Request
 from stow.transport.xml import error_code
 
@@ -37,7 +38,7 @@ class S3Api:
         self._signer = Signer(endpoint.region)
 
     async def prepare(self, request: Request) -> Prepared:
-        host, path = self.endpoint.locate(request.container, encode_path(request.key))
+        host, path = self.endpoint.locate(request.container, encode_key(request.key))
         query = encode_query(request.query)
         headers = self._signer.sign(
             request.method,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from stow.drivers.s3.backend import Backend
 from stow.drivers.s3.headers import CHECKSUM, nonce_of, object_metadata
@@ -11,18 +10,7 @@ from stow.drivers.s3.objects import head_answer
 from stow.drivers.s3.translate import answer_error, may_have_happened
 from stow.storage.model import ObjectAttributes, ObjectMetadata
 from stow.transport import commit as committing
-from stow.transport.commit import Settling
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be written where. ``headers`` are those of the object's attributes, the nonce among them."""
-
-    bucket: str
-    key: str
-    headers: Mapping[str, str]
-    conditions: Mapping[str, str]
-    nonce: str
+from stow.transport.commit import Settling, Target
 
 
 async def settled(
@@ -34,13 +22,13 @@ async def settled(
     """See :func:`stow.transport.commit.settled`."""
 
     async def look() -> tuple[str | None, ObjectMetadata]:
-        headers = (await head_answer(backend, target.bucket, target.key)).headers
+        headers = (await head_answer(backend, target.container, target.key)).headers
         return nonce_of(headers), object_metadata(headers, backend.traits)
 
     settling = Settling(
         nonce=target.nonce,
         look=look,
-        judge=lambda answer: answer_error(answer, conditional="if-match" in target.conditions),
+        judge=lambda answer: answer_error(answer, conditional=target.must_match),
         may_have_happened=may_have_happened,
     )
     return await committing.settled(settling, attributes, send)

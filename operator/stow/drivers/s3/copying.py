@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import Target, settled
+from stow.drivers.s3.commit import settled
 from stow.drivers.s3.headers import attribute_headers, md5_of_etag
 from stow.drivers.s3.multipart import Part, committed_etag, run_upload
 from stow.drivers.s3.objects import head
-from stow.drivers.s3.sigv4 import encode_path
 from stow.drivers.s3.translate import answer_error
 from stow.drivers.s3.writing import check_conditional_complete, conditions_for, put_bytes
 from stow.storage.model import CopyOptions, ObjectMetadata, WriteOptions
-from stow.transport.commit import LostAnswerError, commit
+from stow.transport.commit import LostAnswerError, Target, commit
 from stow.transport.copying import SourceChangedError, copy_seen
 from stow.transport.cutting import even_part_bytes
 from stow.transport.faults import AnswerError
 from stow.transport.headers import quoted
 from stow.transport.several import several
+from stow.transport.urls import encode_key
 from stow.transport.wire import Request
 
 
@@ -71,7 +71,7 @@ async def _in_one(
     if backend.traits.checksums:
         headers["x-amz-checksum-algorithm"] = "CRC32C"
     try:
-        answer = await commit(backend.wire, Request("PUT", target.bucket, target.key, headers=headers))
+        answer = await commit(backend.wire, Request("PUT", target.container, target.key, headers=headers))
     except AnswerError as exc:
         if exc.status == 412:
             raise SourceChangedError from exc
@@ -90,7 +90,7 @@ async def _by_parts(backend: Backend, target: Target, source: tuple[str, str], s
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
         try:
             answer = await backend.wire.exchange(
-                Request("PUT", target.bucket, target.key, query=query, headers=headers)
+                Request("PUT", target.container, target.key, query=query, headers=headers)
             )
             return Part(number, committed_etag(answer, "CopyPartResult"), None)
         except AnswerError as exc:
@@ -110,4 +110,4 @@ async def _by_parts(backend: Backend, target: Target, source: tuple[str, str], s
 
 def _source_headers(source: tuple[str, str], seen: ObjectMetadata) -> dict[str, str]:
     bucket, key = source
-    return {"x-amz-copy-source": f"/{bucket}/{encode_path(key)}", "x-amz-copy-source-if-match": quoted(seen.etag)}
+    return {"x-amz-copy-source": f"/{bucket}/{encode_key(key)}", "x-amz-copy-source-if-match": quoted(seen.etag)}

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from yarl import URL
-
 from stow.errors import InvalidSpecError
+from stow.transport.urls import netloc, parts_of
 
 DEFAULT_REGION: Final = "us-east-1"
 
@@ -83,7 +82,7 @@ class Endpoint:
     @property
     def netloc(self) -> str:
         """``host[:port]``, the port only where it is not the scheme's own."""
-        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
+        return netloc(self.scheme, self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -122,21 +121,13 @@ def _aws_region(host: str) -> str | None:
     return next((region for region in regions if _AWS_REGION.fullmatch(region)), DEFAULT_REGION)
 
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
 def _parse(endpoint: str) -> tuple[str, str, int]:
-    wrong = InvalidSpecError(
-        "The endpoint is malformed: write http[s]://host[:port], without a path, a query or credentials."
-    )
     try:
-        url = URL(endpoint)
-        host, port = url.raw_host, url.port
+        parts = parts_of(endpoint)
     except ValueError:
-        raise wrong from None
-    if url.scheme not in _DEFAULT_PORTS or not host or port is None or url.raw_user or url.raw_password:
-        raise wrong
-    if url.raw_path not in {"", "/"} or url.raw_query_string or url.raw_fragment or any(c.isspace() for c in endpoint):
-        raise wrong
-    host = host.lower().rstrip(".")
-    return url.scheme, f"[{host}]" if ":" in host else host, port
+        parts = None
+    if parts is None or parts.path:
+        raise InvalidSpecError(
+            "The endpoint is malformed: write http[s]://host[:port], without a path, a query or credentials."
+        )
+    return parts.scheme, parts.host, parts.port

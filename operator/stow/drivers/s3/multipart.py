@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 
 from stow.drivers.s3.answers import etag_of, key_decoder
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import Target, trailer_headers
+from stow.drivers.s3.commit import trailer_headers
 from stow.drivers.s3.framing import framed, framed_bytes
 from stow.drivers.s3.headers import CHECKSUM, checksum_header
 from stow.drivers.s3.sigv4 import STREAMING_TRAILER
@@ -29,7 +29,7 @@ from stow.errors import BackendError, BackendFailedError, BodyTooLongError, Limi
 from stow.storage.checksums import new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata
 from stow.transport.buffering import send_buffered
-from stow.transport.commit import LostAnswerError, commit
+from stow.transport.commit import LostAnswerError, Target, commit
 from stow.transport.connections import Answer
 from stow.transport.cutting import Cutter, even_part_bytes, growing_part_bytes
 from stow.transport.faults import AnswerError
@@ -100,7 +100,7 @@ async def run_upload(backend: Backend, target: Target, send: SendParts, *, check
         parts, whole = await send(upload_id)
         etag = await _complete(backend, target, upload_id, parts, whole)
     except BaseException:
-        await _undo(backend, target.bucket, target.key, upload_id)
+        await _undo(backend, target.container, target.key, upload_id)
         raise
     return ObjectMetadata(exists=True, size_bytes=whole.size_bytes, etag=etag, crc32c=whole.crc32c)
 
@@ -184,7 +184,7 @@ def _part_request(
     payload: str | None = None,
 ) -> Request:
     query = [("partNumber", str(number)), ("uploadId", upload_id)]
-    return Request("PUT", target.bucket, target.key, query=query, headers=headers, body=body, payload=payload)
+    return Request("PUT", target.container, target.key, query=query, headers=headers, body=body, payload=payload)
 
 
 def _part(answer: Answer, number: int, crc32c: str | None) -> Part:
@@ -216,7 +216,7 @@ async def _undo_created(backend: Backend, target: Target, creating: asyncio.Task
             upload_id = await creating
     except (StowError, TimeoutError):
         return  # there is none, or nobody will ever know its id: that one is for the sweep
-    await _abort(backend, target.bucket, target.key, upload_id)
+    await _abort(backend, target.container, target.key, upload_id)
 
 
 async def _create(backend: Backend, target: Target, *, checksums: bool) -> str:
@@ -225,7 +225,7 @@ async def _create(backend: Backend, target: Target, *, checksums: bool) -> str:
         headers |= {"x-amz-checksum-algorithm": "CRC32C", "x-amz-checksum-type": "FULL_OBJECT"}
     try:
         answer = await backend.wire.call(
-            Request("POST", target.bucket, target.key, query=[("uploads", "")], headers=headers)
+            Request("POST", target.container, target.key, query=[("uploads", "")], headers=headers)
         )
     except AnswerError as exc:
         raise answer_error(exc) from exc
@@ -250,7 +250,7 @@ async def _complete(backend: Backend, target: Target, upload_id: str, parts: lis
     answer = await commit(
         backend.wire,
         Request(
-            "POST", target.bucket, target.key, query=[("uploadId", upload_id)], headers=headers, body=body.encode()
+            "POST", target.container, target.key, query=[("uploadId", upload_id)], headers=headers, body=body.encode()
         ),
     )
     return committed_etag(answer, "CompleteMultipartUploadResult")

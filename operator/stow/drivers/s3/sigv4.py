@@ -29,11 +29,6 @@ class Keys:
     expires_at: datetime | None = None
 
 
-def encode_path(path: str) -> str:
-    """Percent-encode all but unreserved characters and the slash, once."""
-    return quote(path, safe="/~")
-
-
 def encode_query(query: Sequence[tuple[str, str]]) -> str:
     """The query as it is sent and signed: encoded, sorted by name and value."""
     return "&".join(

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from stow.drivers.s3.backend import Backend
-from stow.drivers.s3.commit import Target, settled, trailer_headers
+from stow.drivers.s3.commit import settled, trailer_headers
 from stow.drivers.s3.framing import framed, framed_bytes
 from stow.drivers.s3.headers import CHECKSUM, attribute_headers, checksum_header, condition_headers, md5_of_etag
 from stow.drivers.s3.multipart import upload_known, upload_unknown
@@ -26,7 +26,7 @@ from stow.errors import (
 )
 from stow.storage.checksums import RunningHash, new_crc32c, new_md5
 from stow.storage.model import ObjectMetadata, WriteOptions
-from stow.transport.commit import LostAnswerError, commit
+from stow.transport.commit import LostAnswerError, Target, commit
 from stow.transport.connections import Answer
 from stow.transport.cutting import Cutter
 from stow.transport.upload import Upload, each
@@ -104,7 +104,7 @@ async def put_bytes(backend: Backend, target: Target, chunks: list[bytes], optio
         headers["content-md5"] = base64.b64encode(options.content_md5).decode()
     size_bytes = sum(map(len, chunks))
     body: bytes | Upload = b"".join(chunks) if size_bytes <= SMALL_BYTES else Upload(each(chunks), size_bytes)
-    request = Request("PUT", target.bucket, target.key, headers=headers, body=body)
+    request = Request("PUT", target.container, target.key, headers=headers, body=body)
 
     async def send() -> ObjectMetadata:
         return _put_result(backend, await commit(backend.wire, request), size_bytes, crc32c.digest())
@@ -127,7 +127,7 @@ async def _put_stream(
         upload = Upload(framed(body, crc32c), framed_bytes(size_bytes))
     else:
         upload = Upload(_summed(body, crc32c), size_bytes)
-    request = Request("PUT", target.bucket, target.key, headers=headers, body=upload, payload=payload)
+    request = Request("PUT", target.container, target.key, headers=headers, body=upload, payload=payload)
 
     async def send() -> ObjectMetadata:
         return _put_result(backend, await commit(backend.wire, request), size_bytes, crc32c.digest())

@@ -17,10 +17,10 @@ from yarl import URL
 
 from stow.drivers.swift.config import Anonymous, AuthVersion, SwiftConfig, V1User
 from stow.errors import BackendFailedError, InvalidSpecError
+from stow.transport.urls import parts_of
 
 _V1_PATH: Final = re.compile(r".*/v1(\.0)?/?")
 _VERSION: Final = re.compile(r"/v1(\.0)?(/.*)?$")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ def encoded(container: str, key: str) -> str:
 def storage_url(text: str) -> StorageURL:
     """Of a catalog or an ``X-Storage-Url``. Raises: BackendFailedError: not a plain http or https URL with a path."""
     try:
-        url = _parsed(text)
+        parts = parts_of(text)
     except ValueError:
         raise BackendFailedError("The storage URL that the authentication names is malformed.") from None
-    return StorageURL(_origin(url), url.raw_path.rstrip("/"))
+    return StorageURL(parts.origin, parts.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +83,21 @@ class Account:
         InvalidSpecError: the URL is malformed, credentials and version do not belong together, or the project is missing.
         """
         try:
-            url = _parsed(config.auth_url)
+            parts = parts_of(config.auth_url)
         except ValueError:
             raise InvalidSpecError(
                 "The auth URL is malformed: write http[s]://host[:port]/path, without a query or credentials."
             ) from None
-        path = url.raw_path.rstrip("/")
-        start = f"sw://{_origin(url).partition('://')[2]}"
+        start = f"sw://{parts.netloc}"
         if isinstance(config.credentials, Anonymous):
-            if not path:
+            if not parts.path:
                 raise InvalidSpecError(
                     "An anonymous location needs the storage URL of an account as its auth URL, such as https://host/v1/AUTH_name."
                 )
-            return cls(_origin(url) + path, None, start + path)
+            return cls(parts.origin + parts.path, None, start + parts.path)
         version = config.auth_version
         if version is AuthVersion.AUTO:
-            version = AuthVersion.V1 if _V1_PATH.fullmatch(path) else AuthVersion.V3
+            version = AuthVersion.V1 if _V1_PATH.fullmatch(parts.path) else AuthVersion.V3
         if (version is AuthVersion.V1) != isinstance(config.credentials, V1User):
             raise InvalidSpecError(
                 f"These credentials do not belong to authentication version {version}: V1 needs a user and a key, "
@@ -110,8 +109,8 @@ class Account:
                     "Version 1 of the authentication knows neither regions nor projects: leave them out."
                 )
             account = config.credentials.user.partition(":")[0]
-            return cls(_origin(url) + path, version, f"{start}/accounts/{_segment(account)}")
-        return cls(_origin(url) + path, version, f"{start}/{_segment(config.region or '')}/{_project(config)}")
+            return cls(parts.origin + parts.path, version, f"{start}/accounts/{_segment(account)}")
+        return cls(parts.origin + parts.path, version, f"{start}/{_segment(config.region or '')}/{_project(config)}")
 
 
 def presign_origin(endpoint: str) -> str:
@@ -119,10 +118,10 @@ def presign_origin(endpoint: str) -> str:
     InvalidSpecError: malformed.
     """
     try:
-        url = _parsed(endpoint)
+        parts = parts_of(endpoint)
     except ValueError:
         raise InvalidSpecError("The endpoint of signed URLs is malformed: write http[s]://host[:port].") from None
-    return _origin(url) + url.raw_path.rstrip("/")
+    return parts.origin + parts.path
 
 
 def _project(config: SwiftConfig) -> str:
@@ -135,18 +134,3 @@ def _project(config: SwiftConfig) -> str:
 
 def _segment(text: str) -> str:
     return quote(text, safe="") or "-"
-
-
-def _parsed(text: str) -> URL:
-    url = URL(text)
-    if url.scheme not in _DEFAULT_PORTS or not url.raw_host or url.port is None or url.raw_user or url.raw_password:
-        raise ValueError("not such a URL")
-    if url.raw_query_string or url.raw_fragment or any(c.isspace() or ord(c) < 0x20 for c in text):
-        raise ValueError("not such a URL")
-    return url
-
-
-def _origin(url: URL) -> str:
-    host = (url.raw_host or "").lower().rstrip(".")
-    host = f"[{host}]" if ":" in host else host
-    return f"{url.scheme}://{host}" + ("" if url.port == _DEFAULT_PORTS[url.scheme] else f":{url.port}")
