@@ -10,7 +10,7 @@ from stow.drivers.memory import MemoryDriver
 from stow.errors import InvalidArgumentError, UnsupportedError
 from stow.storage.clock import utc_now
 from stow.storage.model import Method, ResponseOverride, SignBinding, SignedURLProperties
-from stow.storage.signing import BINDABLE, MAX_HEADERS, check_bindings
+from stow.storage.signing import BINDABLE, MAX_HEADERS, check_bindings, check_method
 
 EVERYTHING = replace(MemoryDriver(clock=utc_now).capabilities, sign_binds=frozenset(SignBinding))
 NOTHING = replace(EVERYTHING, sign_binds=frozenset())
@@ -95,3 +95,22 @@ def test_headers_are_few() -> None:
     check_bindings(replace(PUT, headers=dict.fromkeys(names[1:], "v")), EVERYTHING)
     with pytest.raises(InvalidArgumentError, match=str(MAX_HEADERS)):
         check_bindings(replace(PUT, headers=dict.fromkeys(names, "v")), EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("able", "allowed", "said"),
+    [
+        ("", "GET HEAD", "No URL can be signed here"),
+        ("GET PUT", "GET HEAD", "This backend signs GET, PUT, not HEAD"),
+        ("GET HEAD", "GET PUT", "This location signs GET, not HEAD: its spec.signedURL.methods"),
+        ("HEAD", "PUT", "This location signs nothing, not HEAD"),
+    ],
+)
+def test_a_method_that_cannot_be_signed_is_told_apart_from_one_that_may_not(able: str, allowed: str, said: str) -> None:
+    capabilities = replace(EVERYTHING, sign_methods=frozenset(map(Method, able.split())))
+    with pytest.raises(UnsupportedError, match=said):
+        check_method(Method.HEAD, frozenset(map(Method, allowed.split())), capabilities)
+
+
+def test_a_method_that_is_able_and_allowed_is_signed() -> None:
+    check_method(Method.GET, frozenset({Method.GET}), replace(EVERYTHING, sign_methods=frozenset({Method.GET})))

@@ -34,6 +34,30 @@ location's credentials reach, a bound ``x-goog-acl`` would publish one."""
 _METADATA: Final = re.compile(r"x-(amz|goog|ms)-meta-[a-z0-9_-]{1,64}")
 
 
+def check_method(method: Method, allowed: frozenset[Method], capabilities: Capabilities) -> None:
+    """``allowed`` is what the location's spec lets be signed.
+
+    Raises:
+        UnsupportedError: the backend, or the spec, has no such URLs; says which of the two.
+    """
+    able = capabilities.sign_methods
+    if not able:
+        raise UnsupportedError(
+            "No URL can be signed here: the backend has no way to, or the location's credentials hold nothing that signs; "
+            "the page Drivers of the documentation says what each kind needs."
+        )
+    if method not in able:
+        raise UnsupportedError(f"This backend signs {_named(able)}, not {method}; sign one of these.")
+    if method not in allowed:
+        raise UnsupportedError(
+            f"This location signs {_named(able & allowed)}, not {method}: its spec.signedURL.methods does not list it."
+        )
+
+
+def _named(methods: frozenset[Method]) -> str:
+    return ", ".join(sorted(methods)) or "nothing"
+
+
 def check_bindings(properties: SignedURLProperties, capabilities: Capabilities) -> None:
     """Refuse what cannot be bound, by this backend or at all.
 

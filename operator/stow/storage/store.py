@@ -52,7 +52,7 @@ from stow.storage.model import (
 )
 from stow.storage.names import DataReference, printable
 from stow.storage.operations import Containers
-from stow.storage.signing import check_bindings, probe_signer, signs_as
+from stow.storage.signing import check_bindings, check_method, probe_signer, signs_as
 
 MAX_PAGE = 1000
 """What S3, Google and Azure give at most in one page (Azure's 5,000 is the exception)."""
@@ -435,13 +435,8 @@ class StowStore:
             await self._open(reference, scope)
             entry = await self._containers.get(reference.container, location=LocationID.SIGNED_URL, scope=scope)
             driver = self.get_location(LocationID.SIGNED_URL)
+            check_method(properties.scope, self.config.sign_methods, driver.capabilities)
             check_bindings(properties, driver.capabilities)
-            allowed = self.config.sign_methods & driver.capabilities.sign_methods
-            if properties.scope not in allowed:
-                names = ", ".join(sorted(allowed)) or "nothing"
-                raise UnsupportedError(
-                    f"This location signs {names}, not {properties.scope}; see spec.signedURL.methods."
-                )
             lifetime = self.config.default_ttl if properties.expires_in is None else properties.expires_in
             if lifetime <= timedelta(0):
                 raise InvalidArgumentError("A signed URL lives longer than 0 seconds.")
